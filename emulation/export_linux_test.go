@@ -1,0 +1,5 @@
+package emulation
+
+const InitialUserNamespace = initialUserNamespace
+
+var MountError = mountError

@@ -1,0 +1,9 @@
+package emulation
+
+var (
+	HostArchitecture = hostArchitecture
+	KernelAtLeast    = kernelAtLeast
+	NativePlatforms  = nativePlatforms
+	ParseVersion     = parseVersion
+	PreservesArgv0   = preservesArgv0
+)
