@@ -36,7 +36,8 @@ type stage struct {
 
 // work is what a list of instructions does as far as a plan is concerned.
 type work struct {
-	runLine int // of the first RUN
+	runLine int   // of the first RUN
+	steps   []int // lines of what BuildKit numbers
 	sources []source
 }
 

@@ -263,6 +263,7 @@ func (d *dockerfile) reach(nodes []node, target int) error {
 // inherit puts the parent's triggers before the stage's own work.
 func (st stage) inherit(n *node, triggers []trigger) error {
 	var sources []source
+	var steps []int
 	for _, t := range triggers {
 		if t.err != nil {
 			return t.err
@@ -270,19 +271,23 @@ func (st stage) inherit(n *node, triggers []trigger) error {
 		if t.work.runLine > 0 {
 			n.work.runLine = st.line
 		}
+		for range t.work.steps {
+			steps = append(steps, st.line)
+		}
 		for _, src := range t.work.sources {
 			src.line = st.line
 			sources = append(sources, src)
 		}
 	}
 	n.work.sources = append(sources, st.work.sources...)
+	n.work.steps = append(steps, st.work.steps...)
 	return nil
 }
 
 // collect adds a reached stage and its images to the job.
 func (d *dockerfile) collect(job *Job, i int, n node) error {
 	st := d.stages[i]
-	job.Stages = append(job.Stages, Stage{Name: st.name, Base: n.base, Platform: n.platform, Line: st.line, RunLine: n.work.runLine})
+	job.Stages = append(job.Stages, Stage{Name: st.name, Base: n.base, Platform: n.platform, Line: st.line, RunLine: n.work.runLine, Steps: n.work.steps})
 	if n.parent < 0 && n.base != Scratch {
 		job.Images = append(job.Images, Image{Ref: n.base, Platform: n.platform, Stage: st.name, Line: st.line})
 	}

@@ -85,6 +85,10 @@ func parseTrigger(expression string) (instructions.Command, error) {
 
 // add notes what one instruction runs and reads.
 func (l *linker) add(w *work, command instructions.Command, line int) error {
+	switch command.(type) {
+	case *instructions.AddCommand, *instructions.CopyCommand, *instructions.RunCommand, *instructions.WorkdirCommand:
+		w.steps = append(w.steps, line)
+	}
 	switch c := command.(type) {
 	case *instructions.CopyCommand:
 		if c.From == "" {

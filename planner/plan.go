@@ -78,11 +78,27 @@ type Stage struct {
 	// counts only in a stage that is built FROM its stage; it has the line of
 	// that stage's FROM, as in BuildKit.
 	RunLine int
+
+	// Steps are the lines of the instructions that become numbered steps of
+	// BuildKit's output, in order: ADD, COPY, RUN and WORKDIR. What ONBUILD adds
+	// has the line of the FROM. The FROM of an image is a step of its own before
+	// them, which is not in the list.
+	Steps []int
 }
 
 // Runs reports whether building the stage runs commands on its platform.
 // COPY, ADD and WORKDIR do not: BuildKit works on the files itself.
 func (s Stage) Runs() bool { return s.RunLine > 0 }
+
+// StepLine returns the line of the step that BuildKit calls "[name k/n]", 0 if the
+// stage has none such.
+func (s Stage) StepLine(k, n int) int {
+	// The FROM of an image is counted, that of another stage or of scratch is not.
+	if i := k - 1 - (n - len(s.Steps)); i >= 0 && i < len(s.Steps) {
+		return s.Steps[i]
+	}
+	return 0
+}
 
 // Image is one use of an image from a registry.
 type Image struct {
