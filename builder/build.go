@@ -1,0 +1,174 @@
+package builder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/containerd/platforms"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/mabuild/mabuild/planner"
+)
+
+// Solver builds jobs on one node.
+type Solver interface {
+	// Platforms are those that the node can run, natively or emulated.
+	Platforms(ctx context.Context) ([]ocispec.Platform, error)
+	// Solve builds one job and returns the manifests that it made: one image, and
+	// attestations if there are any; none when the result is no image. When ctx
+	// ends it returns the cause. It is called for several jobs at once.
+	Solve(ctx context.Context, job planner.Job) ([]ocispec.Descriptor, error)
+}
+
+// Publisher makes one thing of all platforms' manifests: an index in a registry,
+// an entry of an image store, an archive.
+type Publisher interface {
+	// Publish is called once, after every job succeeded, with the manifests in the
+	// plan's order. It either publishes everything or leaves every name as it was.
+	Publish(ctx context.Context, manifests []ocispec.Descriptor) (ocispec.Descriptor, error)
+}
+
+// Options of a build. Solver is required.
+type Options struct {
+	Solver Solver
+	// Publisher receives the manifests; nil leaves them unjoined.
+	Publisher Publisher
+	// Jobs is how many platforms are built at the same time; zero is all.
+	Jobs int
+	// File names the Dockerfile in errors.
+	File string
+	// EmulationHint tells how to get emulation for platforms that the node cannot
+	// run, each given once; nil gives no hint.
+	EmulationHint func(missing []ocispec.Platform) string
+	// Logger hears what is worth knowing afterwards; nil discards.
+	Logger *slog.Logger
+}
+
+// Result of a build.
+type Result struct {
+	// Root is what the publisher made, zero without one.
+	Root ocispec.Descriptor
+	// Jobs are the platforms' results in the plan's order.
+	Jobs []JobResult
+}
+
+// JobResult is one platform's part of a [Result].
+type JobResult struct {
+	Platform  ocispec.Platform
+	Manifests []ocispec.Descriptor
+	Duration  time.Duration
+}
+
+// Build runs the plan's jobs and publishes their images. It returns an
+// [*EmulationError] before anything runs, a [*JobError] for the first job that
+// failed, the publisher's error, or the cause of ctx.
+func Build(ctx context.Context, plan *planner.Plan, opts Options) (*Result, error) {
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if err := checkEmulation(ctx, plan, opts); err != nil {
+		return nil, err
+	}
+	result := &Result{Jobs: make([]JobResult, len(plan.Jobs))}
+	if err := runJobs(ctx, plan, opts, result.Jobs); err != nil {
+		return nil, err
+	}
+	if opts.Publisher == nil {
+		return result, nil
+	}
+	var manifests []ocispec.Descriptor
+	for _, job := range result.Jobs {
+		manifests = append(manifests, job.Manifests...)
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		return nil, cause
+	}
+	root, err := opts.Publisher.Publish(ctx, manifests)
+	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(err, cause) {
+		// What was published and what was not is the publisher's to tell; why it
+		// stopped is not "context canceled".
+		err = fmt.Errorf("%w: %w", cause, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	result.Root = root
+	return result, nil
+}
+
+func checkEmulation(ctx context.Context, plan *planner.Plan, opts Options) error {
+	runnable, err := opts.Solver.Platforms(ctx)
+	if err != nil {
+		return err
+	}
+	stages := plan.Foreign(runnable)
+	if len(stages) == 0 {
+		return nil
+	}
+	missing := &EmulationError{File: opts.File, Stages: stages}
+	if opts.EmulationHint != nil {
+		missing.Hint = opts.EmulationHint(platformsOf(stages))
+	}
+	return missing
+}
+
+// platformsOf returns the stages' platforms, each once.
+func platformsOf(stages []planner.Stage) []ocispec.Platform {
+	var list []ocispec.Platform
+	seen := map[string]bool{}
+	for _, stage := range stages {
+		if name := platforms.FormatAll(stage.Platform); !seen[name] {
+			seen[name] = true
+			list = append(list, stage.Platform)
+		}
+	}
+	return list
+}
+
+// errSibling cancels the jobs that run beside one that failed.
+var errSibling = errors.New("another platform's job failed")
+
+// runJobs fills results, or returns the error of the first job that failed.
+func runJobs(ctx context.Context, plan *planner.Plan, opts Options, results []JobResult) error {
+	limit := opts.Jobs
+	if limit <= 0 {
+		limit = len(plan.Jobs)
+	}
+	jobs, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var group errgroup.Group
+	group.SetLimit(max(limit, 1))
+	for i, job := range plan.Jobs {
+		group.Go(func() error {
+			if context.Cause(jobs) != nil {
+				return context.Cause(jobs)
+			}
+			started := time.Now()
+			manifests, err := opts.Solver.Solve(jobs, job)
+			if err != nil {
+				err = &JobError{Platform: job.Platform, Err: err}
+				if context.Cause(jobs) == nil {
+					cancel(fmt.Errorf("%w: %w", errSibling, err))
+				}
+				return err
+			}
+			results[i] = JobResult{Platform: job.Platform, Manifests: manifests, Duration: time.Since(started)}
+			return nil
+		})
+	}
+	if err := group.Wait(); err == nil {
+		return nil
+	}
+	// Whichever returned first: what ended the jobs is in their cause, a job that
+	// failed or the end of ctx. An interrupt does not hide a failure before it.
+	cause := context.Cause(jobs)
+	var first *JobError
+	if errors.Is(cause, errSibling) && errors.As(cause, &first) {
+		return first
+	}
+	return cause
+}
