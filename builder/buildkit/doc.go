@@ -1,0 +1,25 @@
+// Package buildkit solves planned jobs on one BuildKit daemon.
+//
+// A [Node] is a connection to a daemon: the engine that mabuild carries or any
+// buildkitd, by any address that BuildKit's client knows (unix, tcp,
+// docker-container, podman-container, nerdctl-container, kube-pod, ssh).
+//
+// A [Source] offers the build context and the Dockerfile to the daemon through
+// one session that all jobs of a build share. BuildKit puts the session's id in
+// the vertex of a local source, so sharing it makes the context one vertex: it is
+// walked and sent once, and a stage that runs on the build platform runs once
+// for all platforms. Everything else that a job needs (credentials, export
+// targets) travels in a session of its own, so that jobs fail, are cancelled and
+// are tried again one by one.
+//
+// A [Solver] runs one job as one Solve of the dockerfile.v0 frontend. It does
+// not use gateway callbacks: a daemon that is asked to end finishes a Solve, and
+// refuses the next callback.
+//
+// # Errors
+//
+// A failed job is an [*Error] with the step, the stage, the line of the
+// Dockerfile and the last lines of the step's output; [Kind] says whose fault it
+// is. A job that was cancelled because another one failed returns the cause of
+// its context, never BuildKit's text for it.
+package buildkit

@@ -1,0 +1,240 @@
+package buildkit
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/platforms"
+	"github.com/docker/cli/cli/config"
+	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/exporter/containerimage/exptypes"
+	"github.com/moby/buildkit/session"
+	"github.com/moby/buildkit/session/auth/authprovider"
+	digest "github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/mabuild/mabuild/planner"
+)
+
+// Options of a [Solver]. Node and Source are required.
+type Options struct {
+	Node   *Node
+	Source *Source
+	// Exports says what a job delivers besides filling the cache; nil is nothing.
+	Exports func(planner.Job) []Export
+	// Labels are set on every image.
+	Labels map[string]string
+	// NoCache runs every step again.
+	NoCache bool
+	// Pull asks the registry about every base, even one that the daemon has.
+	Pull bool
+	// Report hears a job's status while it runs, and nil when there is no more;
+	// calls for one job are in order, different jobs call at the same time.
+	Report func(planner.Job, *client.SolveStatus)
+	// RetryEmulated is how often a job is tried again when an emulator crashed.
+	// Steps that succeeded are not repeated.
+	RetryEmulated int
+	// IdleTimeout ends a RUN step that prints nothing for this long; zero is never.
+	IdleTimeout time.Duration
+	// Emulator names what emulates a platform, for errors; nil or empty is unknown.
+	Emulator func(ocispec.Platform) string
+	// Logger hears about second tries; nil discards.
+	Logger *slog.Logger
+}
+
+// Export is one way of delivering a job's result.
+type Export struct {
+	// Type is BuildKit's name of the exporter: image, oci, local or tar.
+	Type string
+	// Attrs are the exporter's attributes.
+	Attrs map[string]string
+	// Store receives blobs and manifests of an oci export.
+	Store content.Store
+	// Dir receives the files of a local export.
+	Dir string
+	// Tar opens the file that a tar export writes.
+	Tar func() (io.WriteCloser, error)
+}
+
+// Solver solves jobs on one node. It is safe for concurrent use.
+type Solver struct {
+	opts Options
+	auth session.Attachable
+}
+
+// NewSolver returns a solver with the caller's docker credentials. It fails when
+// the file with them cannot be read.
+func NewSolver(opts Options) (*Solver, error) {
+	credentials, err := config.Load(config.Dir())
+	if err != nil {
+		return nil, fmt.Errorf("reading the docker credentials in %s: %w", config.Dir(), err)
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.Report == nil {
+		opts.Report = func(planner.Job, *client.SolveStatus) {}
+	}
+	return &Solver{opts: opts, auth: authprovider.NewDockerAuthProvider(
+		authprovider.DockerAuthProviderConfig{AuthConfigProvider: authprovider.LoadAuthConfig(credentials)})}, nil
+}
+
+// Platforms are those that the node can run, its own first.
+func (s *Solver) Platforms(context.Context) ([]ocispec.Platform, error) {
+	return s.opts.Node.Platforms(), nil
+}
+
+// Two Solves that pull the same base at once can meet in the daemon's content
+// store; the loser is told that the blob is locked (case 51).
+const (
+	lockedTries = 5
+	lockedWait  = 200 * time.Millisecond
+)
+
+// Solve runs the job and returns the descriptors of the image it made, none if
+// no export makes one. Its errors are [*Error], or the cause of ctx.
+func (s *Solver) Solve(ctx context.Context, job planner.Job) ([]ocispec.Descriptor, error) {
+	defer s.opts.Report(job, nil)
+	for try := 1; ; try++ {
+		images, err := s.solveUnlocked(ctx, job)
+		var e *Error
+		if !errors.As(err, &e) || e.Kind != EmulatorCrashed || try > s.opts.RetryEmulated {
+			return images, err
+		}
+		s.opts.Logger.WarnContext(ctx, "the emulator crashed; trying the step again",
+			"platform", platforms.Format(job.Platform), "step", e.Step, "try", try, "of", s.opts.RetryEmulated, "error", e.Err)
+	}
+}
+
+// solveUnlocked solves, and solves again while other jobs hold what it needs.
+func (s *Solver) solveUnlocked(ctx context.Context, job planner.Job) ([]ocispec.Descriptor, error) {
+	for try := 1; ; try++ {
+		images, err := s.solve(ctx, job)
+		if err == nil || try == lockedTries || !isLocked(err) {
+			return images, err
+		}
+		s.opts.Logger.DebugContext(ctx, "a blob is locked by another job; trying again", "platform", platforms.Format(job.Platform))
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(time.Duration(try) * lockedWait):
+		}
+	}
+}
+
+func (s *Solver) solve(ctx context.Context, job planner.Job) ([]ocispec.Descriptor, error) {
+	steps := newSteps()
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	idle := &watch{limit: s.opts.IdleTimeout, job: job, file: s.opts.Source.filename, end: end, running: map[digest.Digest]*runningStep{}}
+	status := make(chan *client.SolveStatus)
+	reported := make(chan struct{})
+	go func() {
+		defer close(reported)
+		defer idle.stop()
+		for st := range status {
+			steps.observe(st)
+			idle.observe(st)
+			s.opts.Report(job, st)
+		}
+	}()
+	res, err := s.opts.Node.client.Solve(ctx, nil, s.solveOpt(job), status)
+	<-reported
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			if e, ok := cause.(*Error); ok && e.Log == nil { //nolint:errorlint // ours, or somebody else's business
+				e.Log = steps.logOf(e.Step)
+			}
+			return nil, cause
+		}
+		failure := explain(err, job, s.opts.Source.filename, steps)
+		s.blameEmulator(failure, err, job)
+		return nil, failure
+	}
+	images, err := imagesOf(res.ExporterResponse, job)
+	if err != nil {
+		return nil, &Error{
+			Platform: &job.Platform, Err: err,
+			Hint: "Nothing was tagged. Use another version of the BuildKit daemon, or leave --node away to use the engine that mabuild carries.",
+		}
+	}
+	return images, nil
+}
+
+// solveOpt is the request for one job.
+func (s *Solver) solveOpt(job planner.Job) client.SolveOpt {
+	attrs := map[string]string{"platform": platforms.FormatAll(job.Platform)}
+	if job.Target != "" {
+		attrs["target"] = job.Target
+	}
+	for name, value := range job.Args {
+		attrs["build-arg:"+name] = value
+	}
+	for name, value := range s.opts.Labels {
+		attrs["label:"+name] = value
+	}
+	if s.opts.NoCache {
+		attrs["no-cache"] = ""
+	}
+	if s.opts.Pull {
+		attrs["image-resolve-mode"] = "pull"
+	}
+	s.opts.Source.attrs(attrs)
+	opt := client.SolveOpt{
+		Frontend:      "dockerfile.v0",
+		FrontendAttrs: attrs,
+		Session:       []session.Attachable{s.auth},
+	}
+	if s.opts.Exports == nil {
+		return opt
+	}
+	for _, export := range s.opts.Exports(job) {
+		entry := client.ExportEntry{
+			Type: export.Type, Attrs: maps.Clone(export.Attrs),
+			OutputDir: export.Dir, OutputStore: export.Store,
+		}
+		if export.Tar != nil {
+			entry.Output = func(map[string]string) (io.WriteCloser, error) { return export.Tar() }
+		}
+		opt.Exports = append(opt.Exports, entry)
+	}
+	return opt
+}
+
+// imagesOf reads the image from an exporter's response.
+func imagesOf(response map[string]string, job planner.Job) ([]ocispec.Descriptor, error) {
+	encoded, ok := response[exptypes.ExporterImageDescriptorKey]
+	if !ok {
+		return nil, nil
+	}
+	body, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil {
+		return nil, fmt.Errorf("decoding the exporter's descriptor: %w", err)
+	}
+	var desc ocispec.Descriptor
+	if err := json.Unmarshal(body, &desc); err != nil {
+		return nil, fmt.Errorf("decoding the exporter's descriptor: %w", err)
+	}
+	if desc.Platform == nil {
+		desc.Platform = &job.Platform
+	}
+	if !platforms.OnlyStrict(job.Platform).Match(*desc.Platform) {
+		return nil, fmt.Errorf("the daemon exported %s for %s", platforms.FormatAll(*desc.Platform), platforms.FormatAll(job.Platform))
+	}
+	// Keep the variant as it was asked for.
+	desc.Platform.Variant = job.Platform.Variant
+	return []ocispec.Descriptor{desc}, nil
+}
+
+func isLocked(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && isLockedText(e.Err.Error())
+}
