@@ -1,0 +1,227 @@
+package output
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/images/archive"
+	"github.com/containerd/platforms"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Archiver publishes a layout's image as an OCI archive.
+type Archiver struct {
+	Keeper
+	// Dest is the file, or [Stdout].
+	Dest string
+	// Stdout is where [Stdout] leads; nil is the process's.
+	Stdout io.Writer
+}
+
+// Publish writes the archive: an OCI layout whose index has one entry per name.
+func (a *Archiver) Publish(ctx context.Context, manifests []ocispec.Descriptor) (ocispec.Descriptor, error) {
+	root, err := a.Keeper.Publish(ctx, manifests)
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	return root, writeTo(a.Dest, a.Stdout, func(w io.Writer) error {
+		return WriteArchive(ctx, w, a.Layout, root, a.Names)
+	})
+}
+
+// WriteArchive writes an image of a layout as an OCI archive that containerd,
+// podman, skopeo and docker (25 and later) load. Same image, same bytes. Names are
+// normalised as docker does.
+func WriteArchive(ctx context.Context, w io.Writer, layout *Layout, root ocispec.Descriptor, names []string) error {
+	full, err := fullNames(names)
+	if err != nil {
+		return err
+	}
+	// containerd leaves out a root that is missing, and does not tell that it could
+	// not write the archive's end.
+	if _, err := layout.blobs.Info(ctx, root.Digest); err != nil {
+		return fmt.Errorf("writing the archive: %w", err)
+	}
+	out := &remember{w: w}
+	root.Annotations = nil // an entry's own name
+	err = archive.Export(ctx, layout.Blobs(), out,
+		archive.WithManifest(root, full...), archive.WithSkipDockerManifest(), archive.WithAllPlatforms())
+	if err == nil {
+		err = out.err
+	}
+	if err != nil {
+		return fmt.Errorf("writing the archive: %w", err)
+	}
+	return nil
+}
+
+// remember is a writer with the first error of w.
+type remember struct {
+	w   io.Writer
+	err error
+}
+
+func (r *remember) Write(p []byte) (int, error) {
+	if r.err != nil {
+		return 0, r.err
+	}
+	n, err := r.w.Write(p)
+	r.err = err
+	return n, err
+}
+
+// writeTo calls write with the destination. A file appears whole or not at all; a
+// device or a pipe is written to.
+func writeTo(dest string, stdout io.Writer, write func(io.Writer) error) error {
+	if dest == Stdout {
+		if stdout == nil {
+			stdout = os.Stdout
+		}
+		return write(stdout)
+	}
+	if isDevice(dest) {
+		f, err := os.OpenFile(dest, os.O_WRONLY, 0)
+		if err != nil {
+			return fmt.Errorf("opening the output: %w", err)
+		}
+		if err := errors.Join(write(f), f.Close()); err != nil {
+			return fmt.Errorf("writing %s: %w", dest, err)
+		}
+		return nil
+	}
+	f, err := os.CreateTemp(filepath.Dir(dest), "."+filepath.Base(dest)+".*.tmp")
+	if err != nil {
+		return fmt.Errorf("creating the output: %w", err)
+	}
+	defer os.Remove(f.Name()) // fails after the rename, and should
+	err = write(f)
+	err = errors.Join(err, f.Chmod(0o644), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), dest)
+	}
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", dest, err)
+	}
+	return nil
+}
+
+// isDevice reports whether dest is there and no regular file, like /dev/null.
+func isDevice(dest string) bool {
+	info, err := os.Stat(dest)
+	return err == nil && !info.Mode().IsRegular()
+}
+
+// PlatformDir is the directory of a platform's files, as BuildKit names it.
+func PlatformDir(platform ocispec.Platform) string {
+	return strings.ReplaceAll(platforms.FormatAll(platform), "/", "_")
+}
+
+// Tars collects the root file systems of several platforms and joins them into
+// one archive.
+type Tars struct {
+	// Dest is the file, or [Stdout].
+	Dest string
+	// Stdout is where [Stdout] leads; nil is the process's.
+	Stdout io.Writer
+	// Platforms in the order in which they are written.
+	Platforms []ocispec.Platform
+	dir       string
+}
+
+// Open creates the file for one platform's archive.
+func (t *Tars) Open(platform ocispec.Platform) (io.WriteCloser, error) {
+	return os.Create(t.part(platform))
+}
+
+// Prepare makes the place for the parts; [Tars.Close] removes it.
+func (t *Tars) Prepare() error {
+	parent := os.TempDir()
+	if t.Dest != Stdout && !isDevice(t.Dest) {
+		parent = filepath.Dir(t.Dest)
+	}
+	dir, err := os.MkdirTemp(parent, ".mabuild-tar-*")
+	t.dir = dir
+	if err != nil {
+		return fmt.Errorf("creating a directory for the platforms' archives: %w", err)
+	}
+	return nil
+}
+
+// Close removes the parts.
+func (t *Tars) Close() error { return os.RemoveAll(t.dir) }
+
+func (t *Tars) part(platform ocispec.Platform) string {
+	return filepath.Join(t.dir, PlatformDir(platform)+".tar")
+}
+
+// Publish writes the joined archive. One platform's archive is passed on as it is.
+func (t *Tars) Publish(context.Context, []ocispec.Descriptor) (ocispec.Descriptor, error) {
+	return ocispec.Descriptor{}, writeTo(t.Dest, t.Stdout, func(w io.Writer) error {
+		if len(t.Platforms) == 1 {
+			return copyFile(w, t.part(t.Platforms[0]))
+		}
+		out := tar.NewWriter(w)
+		for _, platform := range t.Platforms {
+			if err := appendTar(out, t.part(platform), PlatformDir(platform)); err != nil {
+				return fmt.Errorf("joining the archive of %s: %w", platforms.Format(platform), err)
+			}
+		}
+		return out.Close()
+	})
+}
+
+func copyFile(w io.Writer, name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.Copy(w, f)
+	return err
+}
+
+// appendTar copies an archive's entries into out, below dir.
+func appendTar(out *tar.Writer, name, dir string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := out.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: dir + "/", Mode: 0o755}); err != nil {
+		return err
+	}
+	in := tar.NewReader(f)
+	for {
+		header, err := in.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		suffix := ""
+		if header.Typeflag == tar.TypeDir {
+			suffix = "/"
+		}
+		header.Name = path.Join(dir, header.Name) + suffix
+		if header.Typeflag == tar.TypeLink { // a hard link names an entry, a symbolic one a path inside the image
+			header.Linkname = path.Join(dir, header.Linkname)
+		}
+		if header.Format == tar.FormatUSTAR {
+			header.Format = tar.FormatUnknown // the longer name may not fit
+		}
+		if err := out.WriteHeader(header); err != nil {
+			return err
+		}
+		if _, err := io.Copy(out, in); err != nil { //nolint:gosec // as large as the image is
+			return err
+		}
+	}
+}
