@@ -10,6 +10,7 @@ import (
 
 	"github.com/gofrs/flock"
 	"github.com/moby/buildkit/client"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // lockPoll is how often a waiting process tries a flock again; flock(2) cannot
@@ -29,6 +30,11 @@ type Options struct {
 	// Idle is how long the engine stays without clients; zero is [DefaultIdle],
 	// negative is for ever.
 	Idle time.Duration
+	// Emulation is how foreign platforms are run; empty and Auto are chosen by
+	// Needed.
+	Emulation Way
+	// Needed are the foreign platforms that the build runs something on.
+	Needed []ocispec.Platform
 	// Command starts the engine process, which must call [Run] with the
 	// arguments that follow; nil is this program with "engine run".
 	Command []string
@@ -51,6 +57,10 @@ func (o *Options) fill() error {
 		// Not os.Executable: it names a file that a rebuild may have replaced.
 		o.Command = []string{"/proc/self/exe", "engine", "run"}
 	}
+	if o.Emulation == "" {
+		o.Emulation = Auto
+	}
+	o.Emulation = o.Emulation.Choose(o.Needed)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -132,7 +142,7 @@ func ensure(ctx context.Context, opts Options, want Settings, use *flock.Flock) 
 
 // replace ends the running engine if nobody else uses it. In use, an engine that
 // differs only in the program's version or in its emulators serves as well; one
-// with another configuration does not.
+// with another configuration or way of emulation does not.
 func replace(ctx context.Context, opts Options, have, want Settings, use *flock.Flock) error {
 	// Turning a shared flock into an exclusive one is not atomic, flock(2): give
 	// it up, and take it again whatever happens.
@@ -150,9 +160,9 @@ func replace(ctx context.Context, opts Options, have, want Settings, use *flock.
 			err = nil
 		}
 		err = errors.Join(err, use.Unlock())
-	} else if have.Config != want.Config {
+	} else if have.Config != want.Config || have.Way != want.Way {
 		err = &Error{
-			Op: "starting the engine with another configuration", Err: ErrBusy,
+			Op: "starting the engine with another configuration or way of emulation", Err: ErrBusy,
 			Hint: "Wait until the other build ends, or run `mabuild engine stop --force`.",
 		}
 	} else {
@@ -249,6 +259,7 @@ func (o Options) settings() (Settings, error) {
 	return Settings{
 		Binary:    fmt.Sprintf("%d-%d", binary.Size(), binary.ModTime().UnixNano()),
 		Config:    config,
+		Way:       o.Emulation,
 		Emulators: emulators(),
 	}, nil
 }

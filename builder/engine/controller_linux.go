@@ -164,6 +164,12 @@ func newWorker(ctx context.Context, state State, cfg Config, hosts docker.Regist
 	if err != nil {
 		return nil, err
 	}
+	info.Runtime = runtime
+	if info.IDs == string(singleID) {
+		if runtime, err = wrapRuntime(state, runtime); err != nil {
+			return nil, err
+		}
+	}
 	snapshots := snapshotter(state, worker.Snapshotter)
 	processes := oci.ProcessSandbox
 	if worker.NoProcessSandbox {
@@ -187,7 +193,7 @@ func newWorker(ctx context.Context, state State, cfg Config, hosts docker.Regist
 	opt.BuildkitVersion = client.BuildkitVersion{Package: version.Package, Version: version.Version, Revision: version.Revision}
 	opt.RegistryHosts = hosts
 	opt.Platforms = archutil.SupportedPlatforms(true)
-	info.Runtime, info.Snapshots, info.BuildKit = runtime, snapshots.Name, version.Version
+	info.Snapshots, info.BuildKit = snapshots.Name, version.Version
 	return base.NewWorker(ctx, opt)
 }
 

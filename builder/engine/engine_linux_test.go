@@ -27,6 +27,9 @@ func TestMain(m *testing.M) {
 		flags.StringVar(&opts.ConfigFile, "config", "", "")
 		flags.DurationVar(&opts.Idle, "idle", 0, "")
 		flags.StringVar(&opts.Settings, "settings", "", "")
+		flags.StringVar(&opts.IDs, "ids", "", "")
+		flags.StringVar((*string)(&opts.Way), "emulation", "", "")
+		flags.BoolVar(&opts.AwaitMap, "await-map", false, "")
 		flags.BoolVar(&opts.Supervise, "supervise", false, "")
 		_ = flags.Parse(os.Args[3:])
 		if err := engine.Run(context.Background(), opts); err != nil {
@@ -149,7 +152,7 @@ func TestEngineHasPrivateHandlers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !info.Emulation.Private || len(info.Emulation.Handlers) == 0 {
+	if info.Emulation.Way != engine.Private || len(info.Emulation.Handlers) == 0 {
 		t.Errorf("the engine has no private handlers: %+v", info.Emulation)
 	}
 	c, err := client.New(t.Context(), lease.Address())

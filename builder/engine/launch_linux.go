@@ -10,7 +10,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"syscall"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -45,7 +44,14 @@ func launch(ctx context.Context, opts Options, want Settings) error {
 	if err := gone.Unlock(); err != nil {
 		return err
 	}
-	settings, err := json.Marshal(want)
+	if err := checkPlace(opts.State); err != nil {
+		return err
+	}
+	mode, ids, reason := planIDs()
+	if mode == singleID {
+		opts.Logger.WarnContext(ctx, "the engine has no range of user ids: base images and steps may have files of root alone, so debian and most others fail to unpack. "+singleIDHint(), "reason", reason)
+	}
+	cmd, err := opts.process(want, mode, ids)
 	if err != nil {
 		return err
 	}
@@ -54,31 +60,83 @@ func launch(ctx context.Context, opts Options, want Settings) error {
 		return &Error{Op: "starting the engine", Err: err}
 	}
 	defer stderr.Close()
-	ready, child, err := os.Pipe()
+	cmd.Stdout, cmd.Stderr = stderr, stderr
+	ready, err := start(cmd, mode, ids)
 	if err != nil {
 		return err
 	}
 	defer ready.Close()
-	args := append(opts.Command[1:len(opts.Command):len(opts.Command)],
-		superviseFlag, "--state", string(opts.State), "--config", opts.ConfigFile,
-		"--idle", opts.Idle.String(), "--settings", string(settings))
-	cmd := exec.Command(opts.Command[0], args...) //nolint:noctx // the engine outlives the build that starts it
+	return awaitReady(ctx, ready, opts.State)
+}
+
+// process is the supervisor, not started yet.
+func (o Options) process(want Settings, mode idMode, ids mapping) (*exec.Cmd, error) {
+	settings, err := json.Marshal(want)
+	if err != nil {
+		return nil, err
+	}
+	args := append(o.Command[1:len(o.Command):len(o.Command)],
+		superviseFlag, "--state", string(o.State), "--config", o.ConfigFile,
+		"--idle", o.Idle.String(), "--settings", string(settings), "--ids", string(mode), "--emulation", string(o.Emulation))
+	if mode == subordinateIDs {
+		args = append(args, awaitMapFlag)
+	}
+	cmd := exec.Command(o.Command[0], args...) //nolint:noctx // the engine outlives the build that starts it
 	cmd.Args[0] = "mabuild"
 	cmd.Dir = "/"
-	cmd.Stdout, cmd.Stderr = stderr, stderr
-	cmd.ExtraFiles = []*os.File{child}
-	cmd.SysProcAttr = namespaces()
-	// The session must not end with the terminal that started the engine.
-	cmd.SysProcAttr.Setsid = true
-	cmd.Env = environment(opts.State)
-	err = cmd.Start()
-	if closeErr := child.Close(); err != nil || closeErr != nil {
-		return launchError(errors.Join(err, closeErr))
+	cmd.SysProcAttr = attributes(mode, ids)
+	cmd.Env = environment(o.State)
+	return cmd, nil
+}
+
+// start starts the supervisor, maps its ids, and returns the pipe on which the
+// engine's [report] comes.
+func start(cmd *exec.Cmd, mode idMode, ids mapping) (*os.File, error) {
+	ready, readyChild, err := os.Pipe()
+	if err != nil {
+		return nil, err
 	}
-	// Nothing but Wait tells a dead child from a living one; the pipe closes at
-	// the same time, so the result is not needed.
-	go func() { _ = cmd.Wait() }()
-	return awaitReady(ctx, ready, opts.State)
+	mappedChild, mapped, err := os.Pipe()
+	if err != nil {
+		return nil, errors.Join(err, ready.Close(), readyChild.Close())
+	}
+	cmd.ExtraFiles = []*os.File{readyChild, mappedChild}
+	err = cmd.Start()
+	if err != nil {
+		err = launchError(err)
+	} else {
+		// Nothing but Wait tells a dead child from a living one; the pipe closes at
+		// the same time, so the result is not needed.
+		go func() { _ = cmd.Wait() }()
+		if mode == subordinateIDs {
+			err = ids.write(cmd.Process.Pid)
+		}
+	}
+	if err == nil {
+		_, err = mapped.WriteString(mappedWord)
+	}
+	err = errors.Join(err, readyChild.Close(), mappedChild.Close(), mapped.Close())
+	if err != nil {
+		return nil, errors.Join(err, ready.Close())
+	}
+	return ready, nil
+}
+
+// checkPlace explains a state directory in which nothing can be run: BuildKit
+// copies its platform probes there and the containers' files are below it.
+func checkPlace(state State) error {
+	var stat unix.Statfs_t
+	if err := unix.Statfs(string(state), &stat); err != nil {
+		return fmt.Errorf("looking at the state directory: %w", err)
+	}
+	if stat.Flags&unix.ST_NOEXEC != 0 {
+		return &Error{
+			Op:   fmt.Sprintf("using state directory %q", string(state)),
+			Err:  errors.New("its file system is mounted noexec"),
+			Hint: "Set MABUILD_STATE_DIR to a directory from which programs can be run.",
+		}
+	}
+	return nil
 }
 
 func awaitReady(ctx context.Context, ready *os.File, state State) error {
@@ -123,26 +181,6 @@ func lastBytes(b []byte, n int) string {
 	return string(b[max(0, len(b)-n):])
 }
 
-// namespaces are those of an engine started by root: a user namespace with an
-// identity map, so that the kernel lets it have its own binfmt_misc, and a PID
-// namespace, so that nothing outlives it.
-func namespaces() *syscall.SysProcAttr {
-	// In two pieces: runc before 1.3 takes the single line "0 0 4294967295" for the
-	// initial namespace and then insists on device cgroups, which it may not set.
-	all := []syscall.SysProcIDMap{
-		{ContainerID: 0, HostID: 0, Size: 1},
-		{ContainerID: 1, HostID: 1, Size: maxIDs - 1},
-	}
-	return &syscall.SysProcAttr{
-		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID,
-		UidMappings: all, GidMappings: all,
-		GidMappingsEnableSetgroups: true,
-	}
-}
-
-// maxIDs is the whole range of uid_t less the reserved -1, user_namespaces(7).
-const maxIDs = 1<<32 - 1
-
 // environment is what the engine gets of the caller's: everything, with the
 // places that runc and BuildKit derive from it moved into the state directory.
 func environment(state State) []string {
@@ -154,17 +192,6 @@ func environment(state State) []string {
 		// make every foreign platform look unsupported.
 		"TMPDIR="+string(state),
 	)
-}
-
-func launchError(err error) error {
-	e := &Error{Op: "starting the engine in a user namespace of its own", Err: err}
-	switch {
-	case errors.Is(err, unix.ENOSPC):
-		e.Hint = "The limit of user namespaces is used up: raise it with `sysctl user.max_user_namespaces=10000`."
-	case errors.Is(err, unix.EPERM):
-		e.Hint = "This system forbids user namespaces (a container without CAP_SYS_ADMIN, or a security policy). Use a BuildKit daemon with --node, or run the container privileged."
-	}
-	return e
 }
 
 // peer returns the process that listens on the socket.

@@ -19,5 +19,13 @@ func terminate(int, bool) error { return supported() }
 
 func kill(int) error { return supported() }
 
+func privateSupported() bool { return false }
+
+// SingleIDRuntime is the name of a runtime that other systems do not have.
+const SingleIDRuntime = "mabuild-runc-single-id"
+
+// ExecSingleID needs Linux.
+func ExecSingleID([]string) error { return supported() }
+
 // Run is the engine process; it needs Linux.
 func Run(context.Context, RunOptions) error { return supported() }

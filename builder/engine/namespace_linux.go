@@ -9,13 +9,19 @@ import (
 	"github.com/mabuild/mabuild/emulation"
 )
 
-// enterEmulation gives the engine's namespace a binfmt_misc of its own with a
-// handler for every QEMU on PATH. Where the kernel cannot do that, the engine
-// goes on with the host's handlers.
-func enterEmulation(ctx context.Context) (Emulation, error) {
+// enterEmulation gives the engine's containers the handlers of the way. Private is
+// a binfmt_misc of the engine's namespace with a handler for every QEMU on PATH;
+// where the kernel cannot do that, the host's handlers have to serve.
+func enterEmulation(ctx context.Context, way Way) (Emulation, error) {
+	if way == Host {
+		return Emulation{Way: Host, Handlers: describe(ctx, hostHandlers())}, nil
+	}
 	if err := emulation.MountPrivate(emulation.DefaultDir); err != nil {
 		bklog.L.WithError(err).Warn("no private binfmt_misc; using the host's handlers")
-		return Emulation{Reason: err.Error()}, nil
+		return Emulation{Way: Host, Reason: err.Error(), Handlers: describe(ctx, hostHandlers())}, nil
+	}
+	if way == Off {
+		return Emulation{Way: Off}, nil // an empty table of its own hides the host's
 	}
 	table, err := emulation.Open(emulation.DefaultDir)
 	if err != nil {
@@ -25,11 +31,29 @@ func enterEmulation(ctx context.Context) (Emulation, error) {
 	if err != nil && len(registered) > 0 { // none at all is for the plan to complain about
 		bklog.L.WithError(err).Warn("some QEMU handlers are missing")
 	}
-	private := Emulation{Private: true}
-	for _, h := range registered {
-		private.Handlers = append(private.Handlers, Handler{
-			Arch: h.Arch.Name, Interpreter: h.Handler.Interpreter, Version: h.Version.String(),
+	own := Emulation{Way: Private}
+	for _, r := range registered {
+		own.Handlers = append(own.Handlers, Handler{
+			Arch: r.Arch.Name, Interpreter: r.Handler.Interpreter, Version: r.Version.String(),
 		})
 	}
-	return private, nil
+	return own, nil
+}
+
+// describe lists the architectures that handlers serve, with QEMU's version where
+// the interpreter can be asked.
+func describe(ctx context.Context, handlers []emulation.Handler) []Handler {
+	var list []Handler
+	for _, arch := range emulation.Arches() {
+		h, ok := arch.ServedBy(handlers)
+		if !ok {
+			continue
+		}
+		described := Handler{Arch: arch.Name, Interpreter: h.Interpreter}
+		if version, err := emulation.QEMUVersion(ctx, h.Interpreter); err == nil {
+			described.Version = version.String()
+		}
+		list = append(list, described)
+	}
+	return list
 }

@@ -31,11 +31,16 @@ import (
 // beside it. The outcome of the start goes to the starting process as well.
 func Run(ctx context.Context, opts RunOptions) error {
 	ready := os.NewFile(readyFD, "ready")
-	unix.CloseOnExec(readyFD)
+	if !opts.AwaitMap { // which executes this program again, with the pipe
+		unix.CloseOnExec(readyFD)
+	}
 	var err error
-	if opts.Supervise {
+	switch {
+	case opts.AwaitMap:
+		err = awaitMap()
+	case opts.Supervise:
 		err = supervise(ready)
-	} else {
+	default:
 		err = run(ctx, opts, ready)
 	}
 	if err != nil {
@@ -64,11 +69,11 @@ func run(ctx context.Context, opts RunOptions, ready *os.File) error {
 	if err := os.Remove(opts.State.info()); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("removing a leftover description: %w", err)
 	}
-	info := Info{Started: time.Now().UTC(), Idle: opts.Idle.String(), Config: opts.ConfigFile}
+	info := Info{IDs: opts.IDs, Started: time.Now().UTC(), Idle: opts.Idle.String(), Config: opts.ConfigFile}
 	if err := json.Unmarshal([]byte(opts.Settings), &info.Settings); err != nil {
 		return fmt.Errorf("parsing the settings: %w", err)
 	}
-	if info.Emulation, err = enterEmulation(ctx); err != nil {
+	if info.Emulation, err = enterEmulation(ctx, opts.Way); err != nil {
 		return err
 	}
 	// BuildKit wants its listener before its controller:

@@ -16,8 +16,14 @@ type RunOptions struct {
 	ConfigFile string
 	Idle       time.Duration
 	Settings   string // JSON of [Settings], kept for [Info]
+	// Way of emulation, not Auto.
+	Way Way
+	// IDs says how ids are mapped, kept for [Info].
+	IDs string
 	// Supervise makes the process start the engine instead of being it.
 	Supervise bool
+	// AwaitMap makes the process wait for its id map and start anew.
+	AwaitMap bool
 }
 
 // fileDigest identifies a file's content; the empty path has the empty digest.

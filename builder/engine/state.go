@@ -85,6 +85,7 @@ type Info struct {
 	Snapshots string    `json:"snapshotter"`
 	Idle      string    `json:"idle"`
 	Config    string    `json:"config,omitempty"` // path of the buildkitd.toml it was started with
+	IDs       string    `json:"ids"`              // identity, subordinate or single
 	Emulation Emulation `json:"emulation"`
 	// Settings identify what the engine was started with.
 	Settings Settings `json:"settings"`
@@ -92,12 +93,12 @@ type Info struct {
 
 // Emulation says which binfmt_misc table the engine's containers see.
 type Emulation struct {
-	Private  bool      `json:"private"`          // an instance of the engine's own
-	Reason   string    `json:"reason,omitempty"` // why not private
+	Way      Way       `json:"way"`              // never Auto
+	Reason   string    `json:"reason,omitempty"` // why it is not the way that was asked for
 	Handlers []Handler `json:"handlers,omitempty"`
 }
 
-// Handler is one architecture that the engine registered.
+// Handler is one architecture that the table runs.
 type Handler struct {
 	Arch        string `json:"arch"` // QEMU's name
 	Interpreter string `json:"interpreter"`
@@ -109,6 +110,7 @@ type Handler struct {
 type Settings struct {
 	Binary    string `json:"binary"`
 	Config    string `json:"config"`
+	Way       Way    `json:"way"`
 	Emulators string `json:"emulators"`
 }
 

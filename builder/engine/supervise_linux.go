@@ -26,11 +26,10 @@ func supervise(ready *os.File) error {
 	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return &Error{
 			Op: "mounting /proc for the engine's processes", Err: err,
-			Hint: "In a container this needs an unmasked /proc: run it with --privileged or --security-opt systempaths=unconfined, or use a BuildKit daemon with --node.",
+			Hint: namespaceHint(err, sysctl),
 		}
 	}
-	args := slices.DeleteFunc(slices.Clone(os.Args[1:]), func(arg string) bool { return arg == superviseFlag })
-	cmd := exec.Command("/proc/self/exe", args...) //nolint:noctx // lives as long as this process
+	cmd := exec.Command("/proc/self/exe", without(os.Args, superviseFlag)[1:]...) //nolint:noctx // lives as long as this process
 	cmd.Args[0] = os.Args[0]
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.ExtraFiles = []*os.File{ready}
@@ -49,6 +48,11 @@ func supervise(ready *os.File) error {
 		}
 	}()
 	return reap(cmd.Process.Pid)
+}
+
+// without returns the arguments less one flag.
+func without(args []string, flag string) []string {
+	return slices.DeleteFunc(slices.Clone(args), func(arg string) bool { return arg == flag })
 }
 
 // reap waits for children until the engine has ended.
@@ -73,7 +77,7 @@ func separateMounts() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
 		return &Error{
 			Op: "separating the engine's mounts from the host's", Err: err,
-			Hint: "The engine process must have a mount namespace of its own: let mabuild start it.",
+			Hint: namespaceHint(err, sysctl),
 		}
 	}
 	return nil
