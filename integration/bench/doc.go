@@ -1,0 +1,44 @@
+// Command bench compares mabuild with docker buildx and buildctl.
+//
+//	go run . -mabuild PATH [-runs N] [-case REGEXP] [-v]
+//
+// It runs on Linux, as root, with runc on PATH (buildkitd wants to see one), and
+// in the folder of this module: go build makes stock buildx, buildctl and
+// buildkitd of the versions in go.mod and keeps them in the user's cache folder
+// (mabuild-bench/bin). The first time that takes minutes.
+//
+// All three clients use the same stock buildkitd and the same registry, which are
+// started for the run, empty, and ended after it. In each round every client runs
+// once, in an order that rotates; the round before the first isn't counted. All state
+// is in a temporary folder: with TMPDIR on a memory file system (/dev/shm) the disk
+// has no part in the numbers, which are then several times smaller and far steadier.
+// (Where /dev/shm is mounted noexec, go run needs GOTMPDIR=/tmp beside it.)
+//
+// # Cases
+//
+//   - warm: nothing changed since the last build; 50 files, six platforms
+//   - one changed: one of 50 files has new content; six platforms
+//   - cold: BuildKit's cache was pruned and the repository is new; two platforms
+//   - 20k warm, 20k one changed: the same with a context of 20,000 files
+//
+// The Dockerfile copies the context into a stage of the build platform and a
+// folder of it into an empty image, so no run depends on a base image, on QEMU or
+// on how fast a compiler is. Attestations are off: not all clients know them.
+// Whatever was pushed is read back after each case, and a client whose image
+// is not what it was asked for fails the run.
+//
+// Three more rows are about what mabuild carries in itself: "engine start" is the
+// time of mabuild engine du when no engine runs; "engine idle rss" the memory of
+// the engine process five seconds later, beside that of a fresh buildkitd; "binary
+// size" the programs without their symbols.
+//
+// # Columns
+//
+// The median, minimum and maximum of the wall-clock seconds; the client's peak
+// resident memory, the highest of all rounds (the column has the size for "engine
+// idle rss" and "binary size"); and the ratio to buildx: the median of the ratios of
+// each round, where below 1 is less time than buildx takes.
+//
+// With BENCH_JSON=FILE in the environment the rows are written to FILE as well, as
+// a JSON array. Values that a row doesn't have are left out.
+package main

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"syscall"
+
+	"github.com/mabuild/mabuild/integration/bench/report"
+	"github.com/mabuild/mabuild/integration/bench/rig"
+	"github.com/mabuild/mabuild/integration/bench/suite"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	mabuild := flags.String("mabuild", "", "`path` of the mabuild to measure")
+	runs := flags.Int("runs", 6, "how many rounds are counted; a multiple of 3 lets each program be first equally often")
+	only := flags.String("case", "", "measure only the cases that match this `regexp`")
+	verbose := flags.Bool("v", false, "log every run")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	cases, err := regexp.Compile(*only)
+	if err != nil {
+		return fmt.Errorf("reading -case: %w: quote what is special in regular expressions", err)
+	}
+	binary, err := checked(*mabuild, *runs)
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// The second Ctrl-C must not wait for the cleaning up after the first.
+	context.AfterFunc(ctx, stop)
+
+	level := slog.LevelInfo
+	if *verbose {
+		level = slog.LevelDebug
+	}
+	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	logger.Info("building buildx, buildctl and buildkitd; minutes if they aren't cached")
+	tools, err := rig.Build(ctx, rig.BuildOptions{})
+	if err != nil {
+		return err
+	}
+	rows, err := suite.Run(ctx, suite.Options{
+		Mabuild: binary, Tools: tools, Runs: *runs, Cases: cases, Logger: logger,
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%s beside buildx %s and buildctl %s on buildkitd %s, %d rounds\n\n",
+		binary, tools.BuildxVersion, tools.BuildKitVersion, tools.BuildKitVersion, *runs)
+	return write(rows, os.Stdout, os.Getenv("BENCH_JSON"))
+}
+
+// checked refuses what would fail only after minutes, and returns the absolute path
+// of mabuild.
+func checked(mabuild string, runs int) (string, error) {
+	if mabuild == "" {
+		return "", errors.New("which mabuild? give its path: go run . -mabuild PATH")
+	}
+	path, err := filepath.Abs(mabuild)
+	if err != nil {
+		return "", fmt.Errorf("finding mabuild: %w", err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		return "", fmt.Errorf("finding mabuild: %w: build it, or give another -mabuild", err)
+	}
+	if runs < 1 {
+		return "", fmt.Errorf("-runs %d counts no round: give 1 or more", runs)
+	}
+	if os.Geteuid() != 0 {
+		return "", errors.New("buildkitd and mabuild's engine are measured as root: run it with sudo")
+	}
+	return path, nil
+}
+
+func write(rows []report.Row, table io.Writer, file string) error {
+	if err := report.WriteTable(table, rows); err != nil {
+		return err
+	}
+	if file == "" {
+		return nil
+	}
+	out, err := os.Create(file)
+	if err != nil {
+		return fmt.Errorf("writing the rows: %w: set BENCH_JSON to a file that can be written", err)
+	}
+	return errors.Join(report.WriteJSON(out, rows), out.Close())
+}

@@ -1,0 +1,220 @@
+package integration
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/mabuild/mabuild/integration/testbed"
+)
+
+// account makes an ordinary user for the test and returns what runs a command as
+// that user, from a clean environment.
+func account(t *testing.T, useradd ...string) func(cmd *exec.Cmd) *exec.Cmd {
+	t.Helper()
+	name := fmt.Sprintf("mabuild-it-%d-%d", os.Getpid(), len(t.Name()))
+	home := filepath.Join(shortDir(t), "home")
+	if err := os.Chmod(filepath.Dir(home), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("useradd", append(useradd, "--create-home", "--home-dir", home, name)...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("useradd: %v\n%s", err, out)
+	}
+	t.Cleanup(func() {
+		if out, err := exec.Command("userdel", name).CombinedOutput(); err != nil {
+			t.Errorf("userdel: %v\n%s", err, out)
+		}
+	})
+	u, err := user.Lookup(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	uid, _ := strconv.ParseUint(u.Uid, 10, 32)
+	gid, _ := strconv.ParseUint(u.Gid, 10, 32)
+	as := func(cmd *exec.Cmd) *exec.Cmd {
+		cmd.Env = []string{"HOME=" + home, "USER=" + name, "PATH=" + os.Getenv("PATH"), "MABUILD_ENGINE_CONFIG=" + shared.config}
+		cmd.Dir = home
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
+		return cmd
+	}
+	t.Cleanup(func() {
+		if out, err := as(exec.Command(shared.binary, "engine", "stop", "--force")).CombinedOutput(); err != nil {
+			t.Errorf("stopping the user's engine: %v\n%s", err, out)
+		}
+	})
+	return as
+}
+
+// readable lets every user read what root made for the test.
+func readable(t *testing.T, dir string) string {
+	t.Helper()
+	for d := dir; d != os.TempDir() && d != "/"; d = filepath.Dir(d) {
+		if err := os.Chmod(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func as(t *testing.T, who func(*exec.Cmd) *exec.Cmd, args ...string) result {
+	t.Helper()
+	res := finish(t, who(command(t, args...)))
+	if res.code != 0 {
+		t.Fatalf("mabuild %s: exit code %d\n%s", strings.Join(args, " "), res.code, res.stderr)
+	}
+	return res
+}
+
+// hostHandlers is the host's whole binfmt_misc table.
+func hostHandlers(t *testing.T) string {
+	t.Helper()
+	files, err := filepath.Glob("/proc/sys/fs/binfmt_misc/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var table strings.Builder
+	for _, file := range files {
+		body, _ := os.ReadFile(file) // register is write-only
+		fmt.Fprintf(&table, "%s\n%s\n", file, body)
+	}
+	return table.String()
+}
+
+// TestOrdinaryUser: a user made by useradd builds, pushes and runs six platforms,
+// and the host's handlers are the same before and after.
+func TestOrdinaryUser(t *testing.T) {
+	before := hostHandlers(t)
+	user := account(t)
+	store := registry(t, testbed.RegistryOptions{})
+	image := store.Addr + "/rootless:1"
+	hello := copyTree(t, filepath.Join("..", "examples", "hello"))
+	built := as(t, user, "--platform", six, "-t", image, "--push", "--progress=plain", hello)
+	if want := "Emulation: QEMU "; !strings.Contains(built.stderr, want) || !strings.Contains(built.stderr, "private handlers") {
+		t.Errorf("the log does not name the way of emulation:\n%s", built.stderr)
+	}
+	checkIndex(t, image, strings.TrimSpace(built.stdout), six)
+
+	runner := readable(t, project(t, map[string]string{"Dockerfile": "FROM " + image + "\nUSER 1234:5678\nRUN test $(id -u):$(id -g) = 1234:5678 && cat /arch\n"}))
+	ran := as(t, user, "--platform", six, "--progress=plain", runner)
+	for platform, machine := range machines {
+		if !strings.Contains(ran.stderr, " "+machine+"\n") {
+			t.Errorf("%s did not say %q", platform, machine)
+		}
+	}
+	if status := as(t, user, "engine", "status").stdout; !strings.Contains(status, "a range of /etc/subuid") {
+		t.Errorf("the engine's status does not say how ids are mapped:\n%s", status)
+	}
+	if after := hostHandlers(t); after != before {
+		t.Errorf("the host's binfmt_misc changed from %q to %q", before, after)
+	}
+}
+
+// TestOrdinaryUserInstallsPackages: maintainer scripts, su and sudo under emulation
+// (case 20: sudo needs a handler with the C flag).
+func TestOrdinaryUserInstallsPackages(t *testing.T) {
+	user := account(t)
+	dir := readable(t, project(t, map[string]string{"Dockerfile": `FROM debian:bookworm-slim
+RUN apt-get update && apt-get install -y --no-install-recommends sudo && rm -rf /var/lib/apt/lists/*
+RUN useradd -m worker && echo 'worker ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/worker
+RUN su worker -c 'test $(id -un) = worker && sudo id -u > /home/worker/uid' && test $(cat /home/worker/uid) = 0
+USER worker
+RUN test $(sudo id -un) = root && test $(id -un) = worker
+`}))
+	as(t, user, "--platform", "linux/arm64", dir)
+}
+
+// TestSingleID: without a range of subordinate ids, images with files of root alone
+// work, and what does not work is said.
+func TestSingleID(t *testing.T) {
+	user := account(t, "--key", "SUB_UID_COUNT=0", "--key", "SUB_GID_COUNT=0")
+	hello := copyTree(t, filepath.Join("..", "examples", "hello"))
+	built := as(t, user, "--platform", "linux/amd64,linux/arm64", hello)
+	for _, want := range []string{"/etc/subuid has no range", "usermod --add-subuids", "files of root alone"} {
+		if !strings.Contains(built.stderr, want) {
+			t.Errorf("%q is not in the warning:\n%s", want, built.stderr)
+		}
+	}
+	if status := as(t, user, "engine", "status").stdout; !strings.Contains(status, "root alone") {
+		t.Errorf("the engine's status does not say how ids are mapped:\n%s", status)
+	}
+}
+
+// copyTree is a copy of a directory that other users can read.
+func copyTree(t *testing.T, dir string) string {
+	t.Helper()
+	target := filepath.Join(t.TempDir(), "copy")
+	if err := os.CopyFS(target, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	return readable(t, target)
+}
+
+// TestNamespacesForbidden: what the kernel refuses is explained.
+func TestNamespacesForbidden(t *testing.T) {
+	dir := shortDir(t)
+	script := `mount -t proc proc /proc 2>/dev/null; echo 0 > /proc/sys/user/max_user_namespaces && exec "$0" "$@"`
+	cmd := command(t, append([]string{"--user", "--map-root-user", "--mount", "--", "sh", "-c", script, shared.binary}, "engine", "du")...)
+	cmd.Path, cmd.Args[0] = "/usr/bin/unshare", "unshare"
+	fails(t, own(t, dir, cmd), 5, "User namespaces are switched off", "sysctl user.max_user_namespaces", "--node")
+}
+
+// TestNoexecState: a state directory from which nothing can be run is refused.
+func TestNoexecState(t *testing.T) {
+	dir := shortDir(t)
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_NOEXEC, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	fails(t, own(t, dir, command(t, "engine", "du")), 5, "noexec", "MABUILD_STATE_DIR")
+}
+
+// TestWaysOfEmulation: host and off need what the host does not have, and say so.
+func TestWaysOfEmulation(t *testing.T) {
+	if hostHandlers(t) != "" {
+		t.Skip("the host has handlers of its own; this test is about one without")
+	}
+	dir := shortDir(t)
+	foreign := project(t, map[string]string{"Dockerfile": "FROM busybox\nRUN true\n"})
+	env := own(t, dir, command(t)).Env
+	t.Cleanup(func() { stopEngine(t, env) })
+	fails(t, own(t, dir, command(t, "--emulation=host", "--platform", "linux/arm64", foreign)), 3, "the host has no usable handler", "mabuild emulation install arm64")
+	fails(t, own(t, dir, command(t, "--emulation=off", "--platform", "linux/arm64", foreign)), 3, "--emulation=off")
+	fails(t, command(t, "--emulation=maybe", foreign), 2, "auto, private, host or off")
+	for _, way := range []string{"private", "auto"} {
+		if res := finish(t, own(t, dir, command(t, "--emulation="+way, "--platform", "linux/arm64", foreign))); res.code != 0 {
+			t.Errorf("--emulation=%s: %s", way, res.stderr)
+		}
+	}
+}
+
+// TestEmulatorCrash is case 26: a crash of QEMU is told from a crash of a program.
+func TestEmulatorCrash(t *testing.T) {
+	dir := project(t, map[string]string{"Dockerfile": "FROM busybox AS work\nRUN sh -c 'kill -SEGV $$'; exit $?\n"})
+	crashed := fails(t, command(t, "--platform", "linux/arm64", "--retry-emulated", "2", dir), 1,
+		"Dockerfile:2", "the emulator crashed (QEMU ", "uncaught target signal 11", "another version of QEMU", "--node", "try=2 of=2")
+	if strings.Contains(crashed.stderr, "try=3") {
+		t.Error("the step was tried more often than asked for")
+	}
+	if native := fails(t, command(t, "--platform", "linux/amd64", dir), 1, "exit code: 139"); strings.Contains(native.stderr, "emulator") {
+		t.Errorf("a native crash is blamed on the emulator:\n%s", native.stderr)
+	}
+}
+
+// TestIdleTimeout is case 27.
+func TestIdleTimeout(t *testing.T) {
+	dir := project(t, map[string]string{"Dockerfile": "FROM busybox AS work\nWORKDIR /x\nARG TARGETARCH\nRUN echo hi; [ $TARGETARCH = amd64 ] || sleep 600\n"})
+	fails(t, command(t, "--platform", "linux/amd64,linux/arm64", "--idle-timeout", "2s", dir), 1,
+		"linux/arm64: Dockerfile:4: ", "printed nothing for 2s", "  | hi")
+	awaitNoSleep(t)
+}
