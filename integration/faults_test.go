@@ -19,7 +19,7 @@ import (
 // shortDir is a temporary directory whose path leaves room for a socket's name.
 func shortDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "mabuild-it-") //nolint:usetesting // a socket needs a short path
+	dir, err := os.MkdirTemp("", "mabuild-it-")
 	if err != nil {
 		t.Fatal(err)
 	}

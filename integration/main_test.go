@@ -46,7 +46,7 @@ func TestMain(m *testing.M) {
 
 func setUp(run func() int) (code int, err error) {
 	// A socket's path must be short, and a test's temporary directory is not.
-	dir, err := os.MkdirTemp("", "mabuild-it-") //nolint:usetesting // a socket needs a short path
+	dir, err := os.MkdirTemp("", "mabuild-it-")
 	if err != nil {
 		return 1, err
 	}

@@ -48,7 +48,7 @@ func options(t *testing.T) engine.Options {
 		t.Skip("the engine needs root so far: run the tests with sudo")
 	}
 	// t.TempDir is too long for a socket below it.
-	dir, err := os.MkdirTemp("", "mabuild-engine-") //nolint:usetesting // see above
+	dir, err := os.MkdirTemp("", "mabuild-engine-")
 	if err != nil {
 		t.Fatal(err)
 	}

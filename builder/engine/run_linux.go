@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/signal"
@@ -50,8 +51,17 @@ func Run(ctx context.Context, opts RunOptions) error {
 }
 
 func run(ctx context.Context, opts RunOptions, ready *os.File) error {
+	lock := flock.New(opts.State.lock())
+	if ok, err := lock.TryLock(); err != nil || !ok {
+		return &Error{Op: "starting the engine", Err: errors.Join(ErrBusy, err), Hint: "Another engine holds " + opts.State.lock() + "."}
+	}
+	defer lock.Unlock()
 	log := logTo(opts.State)
-	defer log.Close()
+	defer func() {
+		// Whoever waits for the lock may remove the directory: write nothing more to it.
+		logrus.SetOutput(io.Discard)
+		_ = log.Close()
+	}()
 	cfg, err := LoadConfig(opts.ConfigFile)
 	if err != nil {
 		return err
@@ -59,11 +69,6 @@ func run(ctx context.Context, opts RunOptions, ready *os.File) error {
 	if err := configureProcess(cfg); err != nil {
 		return err
 	}
-	lock := flock.New(opts.State.lock())
-	if ok, err := lock.TryLock(); err != nil || !ok {
-		return &Error{Op: "starting the engine", Err: errors.Join(ErrBusy, err), Hint: "Another engine holds " + opts.State.lock() + "."}
-	}
-	defer lock.Unlock()
 
 	// What the last engine wrote must not be taken for ours.
 	if err := os.Remove(opts.State.info()); err != nil && !errors.Is(err, os.ErrNotExist) {

@@ -24,7 +24,7 @@ type entry struct {
 	Type       string
 	Name, Link string
 	Mode       int64
-	Uid        int
+	UID        int
 	Time       time.Time
 	Xattr      string
 	Body       string
@@ -134,7 +134,7 @@ func TestTarsJoin(t *testing.T) {
 		want = append(want,
 			entry{Type: "5", Name: in, Mode: 0o755, Time: epoch},
 			entry{Type: "5", Name: in + "bin/", Mode: 0o755, Time: epoch},
-			entry{Type: "0", Name: in + "bin/app", Mode: 0o4755, Uid: 7, Time: fine, Body: platform.arch},
+			entry{Type: "0", Name: in + "bin/app", Mode: 0o4755, UID: 7, Time: fine, Body: platform.arch},
 			entry{Type: "1", Name: in + "bin/hard", Link: in + "bin/app", Mode: 0o755, Time: epoch},
 			entry{Type: "2", Name: in + "bin/soft", Link: "/bin/app", Mode: 0o777, Time: epoch},
 			entry{Type: "2", Name: in + "near", Link: "bin/../bin/app", Mode: 0o777, Time: epoch},

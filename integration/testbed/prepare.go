@@ -121,7 +121,7 @@ func (b *bench) ensure(ctx context.Context, recipes []recipe) error {
 	if _, err := lock.TryLockContext(ctx, lockInterval); err != nil {
 		return fmt.Errorf("waiting for another process that prepares the base images: %w", err)
 	}
-	defer lock.Unlock() //nolint:errcheck // the end of the process unlocks it as well
+	defer lock.Unlock() // the end of the process unlocks it as well
 
 	// Who held the lock may have made them.
 	if err := b.make(ctx, b.missing(ctx, recipes)); err != nil {
