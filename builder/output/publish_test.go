@@ -272,12 +272,18 @@ func TestPusherFailsEarly(t *testing.T) {
 		"no image":      {[]string{"a"}, nil, nil, []string{"wait for docker.io/library/a"}, "the build made no image"},
 		"same platform": {[]string{"a"}, []ocispec.Descriptor{one, same}, nil, []string{"wait for docker.io/library/a"}, "linux/amd64"},
 		"child missing": {
-			[]string{"a", "b"}, []ocispec.Descriptor{one, two}, map[string]error{"wait for docker.io/library/b": lost},
-			[]string{"wait for docker.io/library/a", "wait for docker.io/library/b"}, "no answer",
+			[]string{"a", "b"},
+			[]ocispec.Descriptor{one, two},
+			map[string]error{"wait for docker.io/library/b": lost},
+			[]string{"wait for docker.io/library/a", "wait for docker.io/library/b"},
+			"no answer",
 		},
 		"not to be read": {
-			[]string{"a:1", "a:2"}, []ocispec.Descriptor{one}, map[string]error{"fetch from a:1": lost},
-			[]string{"wait for docker.io/library/a", "fetch from a:1"}, "no answer",
+			[]string{"a:1", "a:2"},
+			[]ocispec.Descriptor{one},
+			map[string]error{"fetch from a:1": lost},
+			[]string{"wait for docker.io/library/a", "fetch from a:1"},
+			"no answer",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

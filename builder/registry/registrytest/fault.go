@@ -30,7 +30,7 @@ func Status(code int, body string, header ...string) Fault {
 // Early answers with a status without reading the request's body, and closes the
 // connection.
 func Early(code int, body string, header ...string) Fault {
-	return func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
+	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
 		set(w.Header(), header)
 		w.Header().Set("Connection", "close")
 		w.WriteHeader(code)
