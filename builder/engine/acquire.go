@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -35,11 +34,19 @@ type Options struct {
 	Emulation Way
 	// Needed are the foreign platforms that the build runs something on.
 	Needed []ocispec.Platform
+	// Tools are programs that PATH lacks, or that shall be used instead.
+	Tools Tools
 	// Command starts the engine process, which must call [Run] with the
 	// arguments that follow; nil is this program with "engine run".
 	Command []string
 	// Logger hears about starts and replacements; nil discards.
 	Logger *slog.Logger
+}
+
+// Tools are programs to use beside those on PATH.
+type Tools struct {
+	Runc string            // path; empty is the one on PATH
+	QEMU map[string]string // paths by QEMU's name of the architecture
 }
 
 func (o *Options) fill() error {
@@ -106,7 +113,7 @@ func Acquire(ctx context.Context, opts Options) (*Lease, error) {
 	}
 	lease := &Lease{state: opts.State, use: use}
 	// With the lease held, an engine that takes a connection stays.
-	if info, err := opts.State.readInfo(ctx); err == nil && info.Settings == want {
+	if info, err := opts.State.readInfo(ctx); err == nil && info.Settings.serve(want, opts.Needed) {
 		return lease, nil
 	}
 	if err := ensure(ctx, opts, want, use); err != nil {
@@ -126,9 +133,10 @@ func ensure(ctx context.Context, opts Options, want Settings, use *flock.Flock) 
 
 	if opts.State.serves(ctx) {
 		info, err := opts.State.readInfo(ctx)
-		if err == nil && info.Settings == want {
+		if err == nil && info.Settings.serve(want, opts.Needed) {
 			return nil
 		}
+		want.keep(info.Settings)
 		if err := replace(ctx, opts, info.Settings, want, use); err != nil {
 			return err
 		}
@@ -241,25 +249,4 @@ func lockContext(ctx context.Context, try func() (bool, error)) error {
 		case <-time.After(lockPoll):
 		}
 	}
-}
-
-// settings describe the engine that the options ask for.
-func (o Options) settings() (Settings, error) {
-	if _, err := LoadConfig(o.ConfigFile); err != nil {
-		return Settings{}, err
-	}
-	config, err := fileDigest(o.ConfigFile)
-	if err != nil {
-		return Settings{}, err
-	}
-	binary, err := os.Stat(o.Command[0])
-	if err != nil {
-		return Settings{}, fmt.Errorf("finding the engine's program: %w", err)
-	}
-	return Settings{
-		Binary:    fmt.Sprintf("%d-%d", binary.Size(), binary.ModTime().UnixNano()),
-		Config:    config,
-		Way:       o.Emulation,
-		Emulators: emulators(),
-	}, nil
 }

@@ -160,7 +160,11 @@ func newController(ctx context.Context, state State, cfg Config, info *Info) (*c
 
 func newWorker(ctx context.Context, state State, cfg Config, hosts docker.RegistryHosts, info *Info) (*base.Worker, error) {
 	worker := cfg.Workers.OCI
-	runtime, err := findRuntime(worker.Binary)
+	configured := worker.Binary
+	if configured == "" {
+		configured = info.Settings.Runc
+	}
+	runtime, err := findRuntime(configured)
 	if err != nil {
 		return nil, err
 	}

@@ -28,7 +28,6 @@ func TestMain(m *testing.M) {
 		flags.DurationVar(&opts.Idle, "idle", 0, "")
 		flags.StringVar(&opts.Settings, "settings", "", "")
 		flags.StringVar(&opts.IDs, "ids", "", "")
-		flags.StringVar((*string)(&opts.Way), "emulation", "", "")
 		flags.BoolVar(&opts.AwaitMap, "await-map", false, "")
 		flags.BoolVar(&opts.Supervise, "supervise", false, "")
 		_ = flags.Parse(os.Args[3:])
@@ -202,7 +201,7 @@ func TestAcquireWhileIdleEngineEnds(t *testing.T) {
 	opts := options(t)
 	opts.Idle = time.Millisecond
 	engines := map[int]bool{}
-	for range 15 {
+	for deadline := time.Now().Add(30 * time.Second); len(engines) < 3 && time.Now().Before(deadline); {
 		lease := acquire(t, opts)
 		engines[pidOf(t, lease)] = true
 		if err := ask(t.Context(), lease.Address()); err != nil {
@@ -212,8 +211,8 @@ func TestAcquireWhileIdleEngineEnds(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if len(engines) < 2 {
-		t.Error("no engine ended although none was used")
+	if len(engines) < 3 {
+		t.Errorf("%d engines ended although none was used", len(engines)-1)
 	}
 }
 

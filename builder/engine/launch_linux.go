@@ -77,7 +77,7 @@ func (o Options) process(want Settings, mode idMode, ids mapping) (*exec.Cmd, er
 	}
 	args := append(o.Command[1:len(o.Command):len(o.Command)],
 		superviseFlag, "--state", string(o.State), "--config", o.ConfigFile,
-		"--idle", o.Idle.String(), "--settings", string(settings), "--ids", string(mode), "--emulation", string(o.Emulation))
+		"--idle", o.Idle.String(), "--settings", string(settings), "--ids", string(mode))
 	if mode == subordinateIDs {
 		args = append(args, awaitMapFlag)
 	}

@@ -21,6 +21,9 @@ func kill(int) error { return supported() }
 
 func privateSupported() bool { return false }
 
+// HasRuntime reports whether a runc that the engine can use is on PATH.
+func HasRuntime() bool { return false }
+
 // SingleIDRuntime is the name of a runtime that other systems do not have.
 const SingleIDRuntime = "mabuild-runc-single-id"
 

@@ -3,8 +3,10 @@ package engine
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 
 	"github.com/moby/buildkit/util/bklog"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/mabuild/mabuild/emulation"
 )
@@ -12,30 +14,38 @@ import (
 // enterEmulation gives the engine's containers the handlers of the way. Private is
 // a binfmt_misc of the engine's namespace with a handler for every QEMU on PATH;
 // where the kernel cannot do that, the host's handlers have to serve.
-func enterEmulation(ctx context.Context, way Way) (Emulation, error) {
-	if way == Host {
+func enterEmulation(ctx context.Context, settings Settings) (Emulation, error) {
+	if settings.Way == Host {
 		return Emulation{Way: Host, Handlers: describe(ctx, hostHandlers())}, nil
 	}
 	if err := emulation.MountPrivate(emulation.DefaultDir); err != nil {
 		bklog.L.WithError(err).Warn("no private binfmt_misc; using the host's handlers")
 		return Emulation{Way: Host, Reason: err.Error(), Handlers: describe(ctx, hostHandlers())}, nil
 	}
-	if way == Off {
+	if settings.Way == Off {
 		return Emulation{Way: Off}, nil // an empty table of its own hides the host's
 	}
 	table, err := emulation.Open(emulation.DefaultDir)
 	if err != nil {
 		return Emulation{}, fmt.Errorf("opening the private binfmt_misc: %w", err)
 	}
-	registered, err := table.RegisterFound(ctx, emulation.RegisterOptions{})
-	if err != nil && len(registered) > 0 { // none at all is for the plan to complain about
-		bklog.L.WithError(err).Warn("some QEMU handlers are missing")
-	}
 	own := Emulation{Way: Private}
-	for _, r := range registered {
-		own.Handlers = append(own.Handlers, Handler{
-			Arch: r.Arch.Name, Interpreter: r.Handler.Interpreter, Version: r.Version.String(),
+	for _, arch := range emulation.Arches() {
+		emulator, ok := settings.Emulators[arch.Name]
+		if !ok {
+			continue
+		}
+		registered, err := table.RegisterFound(ctx, emulation.RegisterOptions{
+			Platforms: []ocispec.Platform{arch.Platform}, Dirs: []string{filepath.Dir(emulator.Path)},
 		})
+		if err != nil {
+			bklog.L.WithError(err).Warnf("registering %s", emulator.Path)
+		}
+		for _, r := range registered {
+			own.Handlers = append(own.Handlers, Handler{
+				Arch: r.Arch.Name, Interpreter: r.Handler.Interpreter, Version: r.Version.String(),
+			})
+		}
 	}
 	return own, nil
 }

@@ -78,7 +78,7 @@ func run(ctx context.Context, opts RunOptions, ready *os.File) error {
 	if err := json.Unmarshal([]byte(opts.Settings), &info.Settings); err != nil {
 		return fmt.Errorf("parsing the settings: %w", err)
 	}
-	if info.Emulation, err = enterEmulation(ctx, opts.Way); err != nil {
+	if info.Emulation, err = enterEmulation(ctx, info.Settings); err != nil {
 		return err
 	}
 	// BuildKit wants its listener before its controller:

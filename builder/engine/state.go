@@ -105,15 +105,6 @@ type Handler struct {
 	Version     string `json:"version,omitempty"` // QEMU's
 }
 
-// Settings are the things that make two engines different; each is a digest or
-// a version, compared for equality only.
-type Settings struct {
-	Binary    string `json:"binary"`
-	Config    string `json:"config"`
-	Way       Way    `json:"way"`
-	Emulators string `json:"emulators"`
-}
-
 // readInfo describes the engine that listens on the socket.
 func (s State) readInfo(ctx context.Context) (Info, error) {
 	var info Info
