@@ -94,7 +94,7 @@ func withoutQEMU(t *testing.T, args ...string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	cmd := command(t, args...)
-	cmd.Env = append(shared.environment(filepath.Join(state, "state")), "PATH="+bin)
+	cmd.Env = append(shared.environment(filepath.Join(state, "state")), "PATH="+bin, "MABUILD_TOOLS=never")
 	t.Cleanup(func() { stopEngine(t, cmd.Env) })
 	return cmd
 }

@@ -61,7 +61,10 @@ func setUp(run func() int) (code int, err error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return 1, fmt.Errorf("building mabuild: %w\n%s", err, out)
 	}
-	l.bases, err = testbed.Bases(context.Background(), testbed.Options{Logger: slog.New(slog.NewTextHandler(os.Stderr, nil))})
+	l.bases, err = testbed.Bases(context.Background(), testbed.Options{
+		Images: []string{testbed.Busybox, testbed.Debian, testbed.Golang, testbed.Binfmt, testbed.BuildKit},
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+	})
 	if err != nil {
 		return 1, fmt.Errorf("preparing the base images: %w", err)
 	}

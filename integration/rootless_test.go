@@ -218,3 +218,31 @@ func TestIdleTimeout(t *testing.T) {
 		"linux/arm64: Dockerfile:4: ", "printed nothing for 2s", "  | hi")
 	awaitNoSleep(t)
 }
+
+// TestHandlerVanishes is cases 19 and 25: a handler that goes away under a running
+// engine is back for the next build, and the engine keeps its cache.
+func TestHandlerVanishes(t *testing.T) {
+	dir := shortDir(t)
+	foreign := project(t, map[string]string{"Dockerfile": "FROM busybox\nRUN true\nARG AGAIN\nRUN echo $AGAIN\n"})
+	first := own(t, dir, command(t, "--platform", "linux/arm64", foreign))
+	t.Cleanup(func() { stopEngine(t, first.Env) })
+	if res := finish(t, first); res.code != 0 {
+		t.Fatal(res.stderr)
+	}
+	pid := enginePID(t, first.Env)
+	remove := exec.Command("nsenter", "--target", strconv.Itoa(pid), "--user", "--mount", "--preserve-credentials",
+		"sh", "-c", "for h in /proc/sys/fs/binfmt_misc/*aarch64*; do echo -1 > $h; done")
+	if out, err := remove.CombinedOutput(); err != nil {
+		t.Fatalf("removing the handler: %v\n%s", err, out)
+	}
+	res := finish(t, own(t, dir, command(t, "--progress=plain", "--build-arg", "AGAIN=1", "--platform", "linux/arm64", foreign)))
+	if res.code != 0 || !strings.Contains(res.stderr, "CACHED") {
+		t.Errorf("the next build: exit code %d\n%s", res.code, res.stderr)
+	}
+	if now := enginePID(t, first.Env); now != pid {
+		t.Errorf("engine %d was replaced by %d", pid, now)
+	}
+	if log, _ := os.ReadFile(filepath.Join(dir, "state", "engine.log")); !strings.Contains(string(log), "again: it was missing") {
+		t.Errorf("the log does not tell of the repair:\n%s", log)
+	}
+}

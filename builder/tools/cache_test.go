@@ -57,7 +57,16 @@ func TestRefresh(t *testing.T) {
 		versions[version] = paths.QEMU["arm"].Path
 	}
 	find("1.0", false)
+	mustFind(t, b.opts, "aarch64")
+	b.proxy.Reset()
 	find("1.0", true)
+	if n := b.proxy.Count("", registrytest.Blobs); n > 0 {
+		t.Errorf("a refresh without news downloaded:\n%s", asked(b.proxy))
+	}
+	b.opts.Offline = true
+	b.opts.Refresh = false
+	mustFind(t, b.opts, "aarch64") // which is still there
+	b.opts.Offline = false
 	for _, version := range []string{"2.0", "3.0"} {
 		before := versions["1.0"]
 		b.store.push(t, b.opts.Images.QEMU, b.store.binfmt(t, version, "aarch64", "arm"))
@@ -76,6 +85,7 @@ func TestRefresh(t *testing.T) {
 
 	// A refresh that fails leaves all as it was.
 	b.opts.Refresh = true
+	b.store.push(t, b.opts.Images.QEMU, b.store.binfmt(t, "4.0", "arm"))
 	b.proxy.Add(registrytest.Rule{Method: "GET", Path: registrytest.Blobs, Fault: registrytest.Status(404, "")})
 	if _, err := tools.Find(t.Context(), b.opts, needs("arm")); err == nil {
 		t.Error("the refresh succeeded")

@@ -14,7 +14,7 @@ var (
 	ErrMissing = errors.New("not found on PATH")
 	// ErrOffline: a tool has to come from an image whose registry cannot be
 	// reached, or must not be asked.
-	ErrOffline = errors.New("its registry can't be reached")
+	ErrOffline = errors.New("the registry is out of reach")
 	// ErrPlatform: the image has nothing for this machine's platform.
 	ErrPlatform = errors.New("the image has no such platform")
 	// ErrNotInImage: the image has no such file.

@@ -44,7 +44,7 @@ func (o Options) fromImages(ctx context.Context, wants []want, found map[string]
 	if o.Offline || o.Registry == nil {
 		return &Error{
 			Op:   "getting " + names(wants),
-			Err:  fmt.Errorf("%w: mabuild is told to stay offline, and %s doesn't have it", ErrOffline, o.Dir),
+			Err:  fmt.Errorf("%w: mabuild was told to stay offline, and %s doesn't have it", ErrOffline, o.Dir),
 			Hint: offlineHint(wants),
 		}
 	}
@@ -57,7 +57,7 @@ func (o Options) fromImages(ctx context.Context, wants []want, found map[string]
 	if err != nil {
 		return err
 	}
-	defer held.Unlock() //nolint:errcheck // the end of the process unlocks it as well
+	defer held.Unlock() // the end of the process unlocks it as well
 	// Who held the lock may have fetched them.
 	l, err := take()
 	if err != nil || len(wants) == 0 {
@@ -88,9 +88,6 @@ func (o Options) download(ctx context.Context, c cache, platform ocispec.Platfor
 	var running errgroup.Group
 	for i, group := range groups {
 		_, known := l.image(group[0].image, platforms.Format(platform))
-		if o.Refresh {
-			known = lockedImage{}
-		}
 		running.Go(func() error {
 			fetched[i], errs[i] = f.get(ctx, known, group)
 			return nil
@@ -145,19 +142,21 @@ func (f *fetcher) get(ctx context.Context, known lockedImage, wants []want) (loc
 	return entry, nil
 }
 
+// extract puts those of the tools into the cache that it lacks.
 func (f *fetcher) extract(ctx context.Context, known lockedImage, wants []want) (lockedImage, error) {
-	var img image
-	var err error
+	img, err := f.locate(ctx, known, wants[0].image)
+	if err != nil {
+		return lockedImage{}, err
+	}
 	entry := known
-	if known.Manifest != "" {
-		img, err = f.pinned(ctx, wants[0].image, known.Manifest)
-	} else {
-		img, err = f.resolve(ctx, wants[0].image)
+	if img.manifest != known.Manifest {
 		entry = lockedImage{
 			Reference: img.ref, Platform: platforms.Format(f.platform),
 			Index: img.index, Manifest: img.manifest, Locked: time.Now().UTC().Truncate(time.Second),
 		}
 	}
+	// A refresh may find that there is nothing new.
+	wants, err = f.cache.take(lock{Images: []lockedImage{entry}}, f.platform, wants, map[string]Tool{})
 	if err != nil {
 		return lockedImage{}, err
 	}
@@ -173,6 +172,14 @@ func (f *fetcher) extract(ctx context.Context, known lockedImage, wants []want) 
 		entry = entry.with(file)
 	}
 	return entry, nil
+}
+
+// locate finds the image: the locked one, or what the reference means now.
+func (f *fetcher) locate(ctx context.Context, known lockedImage, ref string) (image, error) {
+	if known.Manifest != "" && !f.opts.Refresh {
+		return f.pinned(ctx, ref, known.Manifest)
+	}
+	return f.resolve(ctx, ref)
 }
 
 // accept checks an extracted file and puts it into the cache.
@@ -221,13 +228,16 @@ func (f *fetcher) explain(ctx context.Context, err error, known lockedImage, wan
 	if context.Cause(ctx) != nil {
 		return context.Cause(ctx)
 	}
+	if described := (*Error)(nil); errors.As(err, &described) {
+		return err
+	}
 	e := &Error{Op: "getting " + names(wants) + " from " + wants[0].image, Err: err}
 	switch {
 	case unreachable(err):
 		e.Err, e.Hint = fmt.Errorf("%w: %w", ErrOffline, err), offlineHint(wants)
 	case wrongContent(err):
 		e.Err, e.Hint = fmt.Errorf("%w: %w", ErrDigest, err), "try again, without a mirror or proxy on the way if it stays so"
-	case known.Manifest != "" && errors.Is(err, registry.ErrNotFound):
+	case known.Manifest != "" && !f.opts.Refresh && errors.Is(err, registry.ErrNotFound):
 		e.Hint = "the lock file names an image that is gone: remove " + f.cache.lockFile() + " to take what the tag names now"
 	case known.Manifest != "" && errors.Is(err, ErrDigest):
 		e.Hint = "compare " + f.cache.lockFile() + " with a copy that you trust; remove it to take what the tag names now"

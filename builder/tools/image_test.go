@@ -149,9 +149,9 @@ func (s *store) image(t testing.TB, platform ocispec.Platform, layers ...ocispec
 	t.Helper()
 	config := ocispec.Image{Platform: platform}
 	config.RootFS.Type = "layers"
-	desc := s.addJSON(t, s.family.manifest, ocispec.Manifest{
-		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: s.family.manifest,
-		Config: s.addJSON(t, s.family.config, config), Layers: layers,
+	desc := s.addJSON(t, s.manifest, ocispec.Manifest{
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: s.manifest,
+		Config: s.addJSON(t, s.config, config), Layers: layers,
 	})
 	desc.Platform = &platform
 	return desc

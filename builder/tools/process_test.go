@@ -174,7 +174,7 @@ func TestKilledDownload(t *testing.T) {
 
 // The real programs, laid out as in the images.
 func TestRealPrograms(t *testing.T) {
-	b := newBed(t, oci())
+	b := newBed(t, families()["oci zstd"])
 	read := func(names ...string) []byte {
 		for _, name := range names {
 			if content, err := os.ReadFile(name); err == nil {

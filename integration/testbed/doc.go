@@ -10,7 +10,13 @@
 //	debian:bookworm-slim  amd64 arm64                            debootstrap, minbase
 //	golang:1.26           amd64 arm64                            debian, root certificates, the Go toolchain module
 //
-// They come from where the machine's own apt gets Debian, or mirror.example, and
+// Two more are made for this machine alone, and only when they are asked for by
+// name, from the programs that it has:
+//
+//	tonistiigi/binfmt:latest   its qemu-ARCH-static as /usr/bin/qemu-ARCH, as far as the official image has them
+//	moby/buildkit:latest       its runc as /usr/bin/buildkit-runc; Debian's is linked dynamically, the official one isn't
+//
+// The others come from where the machine's own apt gets Debian, or mirror.example, and
 // from its module proxy. golang is smaller than the official image: no git, no gcc.
 //
 // # Use

@@ -41,7 +41,7 @@ type Options struct {
 	// Cache is the folder that keeps the images. Empty: mabuild-testbed in the
 	// user's cache folder ($XDG_CACHE_HOME).
 	Cache string
-	// Images are the wanted images. Empty: all.
+	// Images are the wanted images. Empty: [Busybox], [Debian] and [Golang].
 	Images []string
 	// Logger hears of the progress, which takes minutes the first time. Nil: nobody does.
 	Logger *slog.Logger
@@ -169,12 +169,16 @@ func (b *bench) recipes(images []string) ([]recipe, error) {
 		name: Golang, repository: "library/golang", tags: []string{goSeries, goSeries + "-bookworm"},
 		key: key("golang 1", slim.key, b.golang), build: b.buildGolang,
 	}
-	known := map[string][]recipe{Busybox: {busybox}, Debian: {slim}, Golang: {slim, golang}}
+	known, err := b.toolRecipes(images)
+	if err != nil {
+		return nil, err
+	}
+	known[Busybox], known[Debian], known[Golang] = []recipe{busybox}, []recipe{slim}, []recipe{slim, golang}
 	var recipes []recipe
 	for _, name := range images {
 		found, ok := known[name]
 		if !ok {
-			return nil, fmt.Errorf("preparing the base image %q: there is none: use %s, %s or %s", name, Busybox, Debian, Golang)
+			return nil, fmt.Errorf("preparing the base image %q: there is none: use %s, %s, %s, %s or %s", name, Busybox, Debian, Golang, Binfmt, BuildKit)
 		}
 		for _, r := range found {
 			if !slices.ContainsFunc(recipes, func(has recipe) bool { return has.name == r.name }) {
@@ -209,7 +213,7 @@ func (b *bench) made(ctx context.Context, r recipe) bool {
 }
 
 func (b *bench) marker(r recipe) string {
-	return filepath.Join(b.cache, strings.ReplaceAll(r.name, ":", "_")+".made")
+	return filepath.Join(b.cache, strings.NewReplacer(":", "_", "/", "_").Replace(r.name)+".made")
 }
 
 // make makes the images of recipes side by side. The caller holds the lock.

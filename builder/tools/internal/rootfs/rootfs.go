@@ -12,7 +12,7 @@ import (
 // maxLinks is how many links a path may lead through; the kernel's number.
 const maxLinks = 40
 
-// ErrNotExist: the path leads to nothing, or to something that is no regular file.
+// ErrNotExist says that a path leads to nothing, or to something that is no regular file.
 var ErrNotExist = errors.New("there is no such file")
 
 // Options describe an image.

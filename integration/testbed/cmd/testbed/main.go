@@ -49,7 +49,7 @@ func run(ctx context.Context, args []string) error {
 	}
 	flags := flag.NewFlagSet("testbed "+args[0], flag.ContinueOnError)
 	var given settings
-	images := flags.String("images", "", "comma-separated base `images` (default all)")
+	images := flags.String("images", "", "comma-separated `images` (default busybox, debian and golang)")
 	flags.StringVar(&given.bases.Cache, "cache", "", "`folder` that keeps the images (default in the user's cache)")
 	if args[0] == "serve" {
 		flags.StringVar(&given.config, "config", "", "write the engine's configuration to `file` (default in a temporary folder)")
