@@ -64,9 +64,6 @@ func configureProcess(cfg Config) error {
 	stack.SetVersionInfo(version.Version, version.Revision)
 	// The controller stores this in an interface without asking whether it is nil.
 	detect.Recorder = detect.NewTraceRecorder()
-	// In a private namespace handlers live and die with the engine, and a probe
-	// runs one binary per architecture: no need to repeat it.
-	archutil.CacheMaxAge = -1
 
 	level := cfg.Log.Level
 	if level == "" && cfg.Debug { //nolint:staticcheck // deprecated, still valid in a buildkitd.toml

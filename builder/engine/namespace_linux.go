@@ -14,24 +14,50 @@ import (
 // enterEmulation gives the engine's containers the handlers of the way. Private is
 // a binfmt_misc of the engine's namespace with a handler for every QEMU on PATH;
 // where the kernel cannot do that, the host's handlers have to serve.
-func enterEmulation(ctx context.Context, settings Settings) (Emulation, error) {
+//
+// The function it returns puts right what something has changed in a private table
+// since; it costs a few reads when nothing has.
+func enterEmulation(ctx context.Context, settings Settings) (Emulation, func(), error) {
+	nothing := func() {}
 	if settings.Way == Host {
-		return Emulation{Way: Host, Handlers: describe(ctx, hostHandlers())}, nil
+		return Emulation{Way: Host, Handlers: describe(ctx, hostHandlers())}, nothing, nil
 	}
 	if err := emulation.MountPrivate(emulation.DefaultDir); err != nil {
 		bklog.L.WithError(err).Warn("no private binfmt_misc; using the host's handlers")
-		return Emulation{Way: Host, Reason: err.Error(), Handlers: describe(ctx, hostHandlers())}, nil
+		return Emulation{Way: Host, Reason: err.Error(), Handlers: describe(ctx, hostHandlers())}, nothing, nil
 	}
 	if settings.Way == Off {
-		return Emulation{Way: Off}, nil // an empty table of its own hides the host's
+		return Emulation{Way: Off}, nothing, nil // an empty table of its own hides the host's
 	}
 	table, err := emulation.Open(emulation.DefaultDir)
 	if err != nil {
-		return Emulation{}, fmt.Errorf("opening the private binfmt_misc: %w", err)
+		return Emulation{}, nothing, fmt.Errorf("opening the private binfmt_misc: %w", err)
 	}
 	own := Emulation{Way: Private}
+	var expected []emulation.Handler
+	for _, r := range registerAll(ctx, table, settings.Emulators) {
+		expected = append(expected, r.Handler)
+		own.Handlers = append(own.Handlers, Handler{
+			Arch: r.Arch.Name, Interpreter: r.Handler.Interpreter, Version: r.Version.String(),
+		})
+	}
+	repair := func() {
+		repaired, err := table.Repair(expected)
+		for _, r := range repaired {
+			bklog.L.Warnf("registered %s again: it %s", r.Handler.Name, r.Reason)
+		}
+		if err != nil {
+			bklog.L.WithError(err).Error("repairing the handlers")
+		}
+	}
+	return own, repair, nil
+}
+
+// registerAll registers what it can; what is missing is for the plan to complain about.
+func registerAll(ctx context.Context, table *emulation.Table, emulators map[string]Emulator) []emulation.Registered {
+	var all []emulation.Registered
 	for _, arch := range emulation.Arches() {
-		emulator, ok := settings.Emulators[arch.Name]
+		emulator, ok := emulators[arch.Name]
 		if !ok {
 			continue
 		}
@@ -41,13 +67,9 @@ func enterEmulation(ctx context.Context, settings Settings) (Emulation, error) {
 		if err != nil {
 			bklog.L.WithError(err).Warnf("registering %s", emulator.Path)
 		}
-		for _, r := range registered {
-			own.Handlers = append(own.Handlers, Handler{
-				Arch: r.Arch.Name, Interpreter: r.Handler.Interpreter, Version: r.Version.String(),
-			})
-		}
+		all = append(all, registered...)
 	}
-	return own, nil
+	return all
 }
 
 // describe lists the architectures that handlers serve, with QEMU's version where

@@ -15,6 +15,7 @@ import (
 	"github.com/containerd/containerd/v2/defaults"
 	"github.com/gofrs/flock"
 	"github.com/moby/buildkit/control"
+	"github.com/moby/buildkit/util/archutil"
 	"github.com/moby/buildkit/util/bklog"
 	"github.com/moby/buildkit/util/grpcerrors"
 	_ "github.com/moby/buildkit/util/grpcutil/encoding/proto" // BuildKit's messages marshal themselves
@@ -78,8 +79,14 @@ func run(ctx context.Context, opts RunOptions, ready *os.File) error {
 	if err := json.Unmarshal([]byte(opts.Settings), &info.Settings); err != nil {
 		return fmt.Errorf("parsing the settings: %w", err)
 	}
-	if info.Emulation, err = enterEmulation(ctx, info.Settings); err != nil {
+	var repair func()
+	if info.Emulation, repair, err = enterEmulation(ctx, info.Settings); err != nil {
 		return err
+	}
+	if info.Emulation.Way == Private {
+		// Handlers live and die with the engine, and a probe runs one binary per
+		// architecture: no need to repeat it.
+		archutil.CacheMaxAge = -1
 	}
 	// BuildKit wants its listener before its controller:
 	// https://github.com/moby/buildkit/issues/4618
@@ -104,7 +111,7 @@ func run(ctx context.Context, opts RunOptions, ready *os.File) error {
 		return err
 	}
 	sendReport(ready, nil)
-	return serve(ctx, opts, controller, listener)
+	return serve(ctx, opts, controller, &repairingListener{Listener: listener, repair: repair})
 }
 
 // serve answers until a signal or idleness ends it.
@@ -159,6 +166,21 @@ func serve(ctx context.Context, opts RunOptions, controller *control.Controller,
 			}
 		}
 	}
+}
+
+// repairingListener repairs the handlers before a connection is served, which is at
+// the start of every build (cases 19 and 25).
+type repairingListener struct {
+	net.Listener
+	repair func()
+}
+
+func (l *repairingListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err == nil {
+		l.repair()
+	}
+	return conn, err
 }
 
 func listen(ctx context.Context, state State) (net.Listener, error) {
