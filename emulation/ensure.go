@@ -95,25 +95,35 @@ func (t *Table) RegisterFound(ctx context.Context, opts RegisterOptions) ([]Regi
 }
 
 func (t *Table) registerQEMU(ctx context.Context, arch Arch, path string) (Registered, error) {
-	version, err := QEMUVersion(ctx, path)
+	h, version, err := arch.handlerFor(ctx, path)
 	if err != nil {
 		return Registered{}, err
-	}
-	h := arch.Handler(path)
-	if version.Arch != arch.Name {
-		return Registered{}, &Error{
-			Op: "registering", Handler: h.Name,
-			Err:  fmt.Errorf("%w: %q emulates %s", ErrNoQEMU, path, version.Arch),
-			Hint: "reinstall it: run `apt-get install --reinstall qemu-user-static`",
-		}
-	}
-	if !preservesArgv0(kernelRelease(), version) {
-		h.Flags = strings.ReplaceAll(h.Flags, "P", "")
 	}
 	if err := t.Register(h); err != nil {
 		return Registered{}, err
 	}
 	return Registered{Arch: arch, Handler: h, Version: version}, nil
+}
+
+// handlerFor returns the handler for the QEMU at path, with the flags that suit
+// it.
+func (a Arch) handlerFor(ctx context.Context, path string) (Handler, Version, error) {
+	version, err := QEMUVersion(ctx, path)
+	if err != nil {
+		return Handler{}, Version{}, err
+	}
+	h := a.Handler(path)
+	if version.Arch != a.Name {
+		return Handler{}, Version{}, &Error{
+			Op: "registering", Handler: h.Name,
+			Err:  fmt.Errorf("%w: %q emulates %s", ErrNoQEMU, path, version.Arch),
+			Hint: "reinstall it: run `apt-get install --reinstall qemu-user-static`",
+		}
+	}
+	if !preservesArgv0(KernelRelease(), version) {
+		h.Flags = strings.ReplaceAll(h.Flags, "P", "")
+	}
+	return h, version, nil
 }
 
 // arches returns the architectures to register, in the table's order.
@@ -130,12 +140,16 @@ func (opts RegisterOptions) arches() ([]Arch, []error) {
 	}
 	native := slices.Concat(Native(), opts.Native)
 	return slices.DeleteFunc(Arches(), func(a Arch) bool {
-		isNative := slices.ContainsFunc(native, func(p ocispec.Platform) bool {
-			p = platforms.Normalize(p)
-			return p.OS == a.Platform.OS && p.Architecture == a.Platform.Architecture
-		})
-		return isNative || len(opts.Platforms) > 0 && !names[a.Name]
+		return a.isAmong(native) || len(opts.Platforms) > 0 && !names[a.Name]
 	}), errs
+}
+
+// isAmong reports whether the architecture is that of one of the platforms.
+func (a Arch) isAmong(list []ocispec.Platform) bool {
+	return slices.ContainsFunc(list, func(p ocispec.Platform) bool {
+		p = platforms.Normalize(p)
+		return p.OS == a.Platform.OS && p.Architecture == a.Platform.Architecture
+	})
 }
 
 // Native returns the platforms that this machine runs without emulation: its
@@ -148,6 +162,10 @@ func (opts RegisterOptions) arches() ([]Arch, []error) {
 func Native() []ocispec.Platform {
 	return nativePlatforms(hostArchitecture(kernelArchitecture(), runtime.GOARCH))
 }
+
+// Native reports whether this machine runs the architecture's programs itself,
+// see the function [Native].
+func (a Arch) Native() bool { return a.isAmong(Native()) }
 
 func nativePlatforms(architecture string) []ocispec.Platform {
 	native := []ocispec.Platform{{OS: "linux", Architecture: architecture}}

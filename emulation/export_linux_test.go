@@ -2,4 +2,8 @@ package emulation
 
 const InitialUserNamespace = initialUserNamespace
 
-var MountError = mountError
+var (
+	MountError     = mountError
+	NamespaceError = namespaceError
+	ParseIDMap     = parseIDMap
+)

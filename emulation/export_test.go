@@ -4,6 +4,5 @@ var (
 	HostArchitecture = hostArchitecture
 	KernelAtLeast    = kernelAtLeast
 	NativePlatforms  = nativePlatforms
-	ParseVersion     = parseVersion
 	PreservesArgv0   = preservesArgv0
 )

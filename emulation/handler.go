@@ -77,10 +77,10 @@ func (h Handler) maskAt(i int) byte {
 	return h.Mask[i]
 }
 
-// difference says in what the handler differs from the one that is wanted; ""
+// Difference says in what the handler differs from the one that is wanted; ""
 // if they are the same registration. That a mask of ones is spelled out, the
 // order of flags and whether the handler is switched on make no difference.
-func (h Handler) difference(want Handler) string {
+func (h Handler) Difference(want Handler) string {
 	flags, wantFlags := canonicalFlags(h.Flags), canonicalFlags(want.Flags)
 	switch {
 	case h.Interpreter != want.Interpreter:

@@ -42,9 +42,35 @@ func MountPrivate(dir string) error {
 	}
 	err = unix.Mount("binfmt_misc", dir, "binfmt_misc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
 	if err != nil {
-		return mountError(op, err, kernelRelease())
+		return mountError(op, err, KernelRelease())
 	}
 	return nil
+}
+
+// MountHost mounts binfmt_misc on dir where it is not mounted; "" means
+// [DefaultDir]. It takes root. The handlers that show up are those that apply to
+// the caller already, mounted or not. Errors are [ErrPermission], [ErrExists] if
+// it is mounted there and [ErrUnsupported] if the kernel has no binfmt_misc.
+func MountHost(dir string) error {
+	if dir == "" {
+		dir = DefaultDir
+	}
+	err := unix.Mount("binfmt_misc", dir, "binfmt_misc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
+	op := "mounting binfmt_misc on " + dir
+	if errors.Is(err, unix.EPERM) {
+		return &Error{Op: op, Err: fmt.Errorf("%w: %w", ErrPermission, err), Hint: "run the command as root"}
+	}
+	if err != nil {
+		return mountError(op, err, "")
+	}
+	return nil
+}
+
+// mountedReadOnly reports whether the file system at dir refuses writes from
+// everybody.
+func mountedReadOnly(dir string) bool {
+	var info unix.Statfs_t
+	return unix.Statfs(dir, &info) == nil && info.Flags&unix.ST_RDONLY != 0
 }
 
 func mountError(op string, err error, release string) error {
@@ -70,8 +96,8 @@ func mountError(op string, err error, release string) error {
 	return e
 }
 
-// kernelRelease returns what uname -r prints, or "".
-func kernelRelease() string {
+// KernelRelease returns what uname -r prints, or "".
+func KernelRelease() string {
 	var name unix.Utsname
 	if err := unix.Uname(&name); err != nil {
 		return ""

@@ -19,6 +19,12 @@ func MountPrivate(dir string) error {
 	}
 }
 
-func kernelRelease() string { return "" }
+// MountHost needs Linux: the error is [ErrUnsupported].
+func MountHost(dir string) error { return MountPrivate(dir) }
+
+func mountedReadOnly(string) bool { return false }
+
+// KernelRelease needs Linux; it returns "".
+func KernelRelease() string { return "" }
 
 func kernelArchitecture() string { return "" }

@@ -6,6 +6,7 @@ import (
 	"debug/elf"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,7 +24,8 @@ import (
 // relative entries it passes over.
 //
 // A QEMU that needs a dynamic linker or libraries is passed over as well, since
-// it would look for them inside the container. The error is [ErrNoQEMU].
+// it would look for them inside the container. The error is [ErrNoQEMU], and
+// [fs.ErrNotExist] too if there is none of either kind.
 func (a Arch) FindQEMU(dirs ...string) (string, error) {
 	path, unusable := a.findQEMU(dirs)
 	if path == "" {
@@ -64,13 +66,36 @@ func (a Arch) noQEMU(unusable error) error {
 	platform := platforms.Format(a.Platform)
 	e := &Error{
 		Op:   "finding QEMU for " + platform,
-		Err:  fmt.Errorf("%w: %s not found", ErrNoQEMU, strings.Join(a.qemuNames(), " and ")),
+		Err:  &notFoundError{names: a.qemuNames()},
 		Hint: "run `apt-get install qemu-user-static`, the package with QEMU for " + platform,
 	}
 	if unusable != nil {
 		e.Err = fmt.Errorf("%w: %w", ErrNoQEMU, unusable)
 	}
 	return e
+}
+
+// notFoundError is both ErrNoQEMU and fs.ErrNotExist.
+type notFoundError struct{ names []string }
+
+func (e *notFoundError) Error() string {
+	return fmt.Sprintf("%v: %s not found", ErrNoQEMU, strings.Join(e.names, " and "))
+}
+
+func (e *notFoundError) Is(target error) bool {
+	return target == ErrNoQEMU || target == fs.ErrNotExist
+}
+
+// FindHandler returns the handler that [Table.RegisterFound] would register for
+// the architecture: with the QEMU that [Arch.FindQEMU] finds, after asking it for
+// its version, and without the flag P where it or the kernel is too old for it.
+// The error is [ErrNoQEMU].
+func (a Arch) FindHandler(ctx context.Context, dirs ...string) (Handler, Version, error) {
+	path, err := a.FindQEMU(dirs...)
+	if err != nil {
+		return Handler{}, Version{}, err
+	}
+	return a.handlerFor(ctx, path)
 }
 
 // checkStatic returns an error for a file that cannot be an interpreter in a
@@ -109,7 +134,10 @@ func QEMUVersion(ctx context.Context, path string) (Version, error) {
 	limited, cancel := context.WithTimeoutCause(ctx, versionTimeout,
 		fmt.Errorf("no answer within %s", versionTimeout))
 	defer cancel()
-	cmd := exec.CommandContext(limited, path, "--version")
+	cmd := exec.CommandContext(limited, path)
+	// Debian's links to QEMU, whose names end in -binfmt-P, are told by argv[0] to
+	// expect a handler's arguments.
+	cmd.Args = []string{"qemu", "--version"}
 	// QEMU takes options from QEMU_* variables, which are meant for programs
 	// that the user runs, not for this question.
 	cmd.Env = []string{"LC_ALL=C"}
@@ -125,7 +153,7 @@ func QEMUVersion(ctx context.Context, path string) (Version, error) {
 	}
 	var version Version
 	if err == nil {
-		version, err = parseVersion(output.String())
+		version, err = ParseVersion(output.String())
 	}
 	if err != nil {
 		return Version{}, &Error{
@@ -137,9 +165,9 @@ func QEMUVersion(ctx context.Context, path string) (Version, error) {
 	return version, nil
 }
 
-// parseVersion parses the first line of the answer, which is
-// "qemu-aarch64 version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)".
-func parseVersion(output string) (Version, error) {
+// ParseVersion parses what QEMU prints when it is asked for its version, which
+// begins with "qemu-aarch64 version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)".
+func ParseVersion(output string) (Version, error) {
 	line, _, _ := strings.Cut(output, "\n")
 	line = strings.TrimSuffix(line, "\r")
 	program, rest, found := strings.Cut(line, " version ")

@@ -68,10 +68,15 @@ func (t *Table) Enabled() (bool, error) {
 }
 
 // Writable returns nil if the caller could register and remove handlers now.
-// Otherwise the error is [ErrPermission], [ErrReadOnly] or [ErrNotMounted].
+// Otherwise the error is [ErrReadOnly], [ErrPermission] or [ErrNotMounted].
 // Nothing is changed.
 func (t *Table) Writable() error {
-	file, err := t.open("opening "+t.dir+" for writing", "", "register")
+	op := "opening " + t.dir + " for writing"
+	file, err := t.open(op, "", "register")
+	if errors.Is(err, ErrPermission) && mountedReadOnly(t.dir) {
+		// The kernel looks at permissions first. It takes more than those here.
+		return t.accessError(op, "", syscall.EROFS)
+	}
 	if err != nil {
 		return err
 	}
@@ -145,7 +150,7 @@ func (t *Table) Register(h Handler) error {
 	if err != nil {
 		return err
 	}
-	if difference := existing.difference(h); difference != "" {
+	if difference := existing.Difference(h); difference != "" {
 		return &Error{
 			Op: "registering", Handler: h.Name,
 			Err:  fmt.Errorf("%w with %s", ErrExists, difference),
@@ -165,6 +170,15 @@ func (t *Table) Remove(name string) error {
 		return &Error{Op: "removing", Handler: name, Err: err}
 	}
 	return t.change("removing", name, "-1")
+}
+
+// Disable switches one handler off; [Table.Register] switches it on again. Errors
+// are those of [Table.Remove].
+func (t *Table) Disable(name string) error {
+	if err := checkName(name); err != nil {
+		return &Error{Op: "switching off", Handler: name, Err: err}
+	}
+	return t.change("switching off", name, "0")
 }
 
 // add writes a registration, and explains the kernel's answer.

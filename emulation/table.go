@@ -4,6 +4,7 @@ import (
 	"debug/elf"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/containerd/platforms"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -89,6 +90,34 @@ func Lookup(platform ocispec.Platform) (Arch, error) {
 		}
 	}
 	return arches[at], nil
+}
+
+// ParseArch returns the architecture that a user means by QEMU's name of it
+// (aarch64), by the one that images have for it (arm64), or by a platform
+// (linux/arm64/v8). A platform that no QEMU runs is [ErrUnsupported], anything
+// else is [ErrInvalid].
+func ParseArch(name string) (Arch, error) {
+	arches := Arches()
+	if at := slices.IndexFunc(arches, func(a Arch) bool { return a.Name == name }); at >= 0 {
+		return arches[at], nil
+	}
+	specifier := name
+	if !strings.Contains(name, "/") {
+		specifier = "linux/" + name
+	}
+	platform, err := platforms.Parse(specifier)
+	if err != nil {
+		var names []string
+		for _, a := range arches {
+			names = append(names, a.Platform.Architecture)
+		}
+		return Arch{}, &Error{
+			Op:   fmt.Sprintf("looking up architecture %q", name),
+			Err:  fmt.Errorf("%w: %w", ErrInvalid, err),
+			Hint: "name one of " + strings.Join(names, ", "),
+		}
+	}
+	return Lookup(platform)
 }
 
 // Handler returns the handler that runs the architecture's programs with the

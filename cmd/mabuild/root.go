@@ -1,0 +1,45 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+)
+
+func newRootCommand() *cobra.Command {
+	root := newBuildCommand()
+	root.Use = "mabuild [flags] CONTEXT"
+	root.Short = "Build one Dockerfile for several platforms and deliver one image index"
+	root.Version = version()
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.SilenceErrors, root.SilenceUsage = true, true
+	explicit := newBuildCommand()
+	root.AddCommand(
+		explicit,
+		newPushCommand(),
+		newInspectCommand(),
+		newImagesCommand(),
+		newEngineCommand(),
+		newEmulationCommand(),
+		newVersionCommand(),
+	)
+	onUsageError(root)
+	return root
+}
+
+// onUsageError gives a command and those below it the exit code of wrong usage
+// for flags and arguments that cobra refuses.
+func onUsageError(cmd *cobra.Command) {
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usagef("%w\nRun `%s --help` for the flags.", err, cmd.CommandPath())
+	})
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return usagef("%w\nUsage: %s", err, cmd.UseLine())
+			}
+			return nil
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		onUsageError(sub)
+	}
+}
