@@ -71,6 +71,8 @@ func exitCode(err error) int {
 		return interrupt.code()
 	case errors.As(err, &usage), errors.As(err, &platform), errors.Is(err, output.ErrSpec), errors.Is(err, engine.ErrConfig):
 		return exitUsage
+	case errors.Is(err, engine.ErrNoRuntime):
+		return exitNode // whatever kept us from getting one
 	case errors.As(err, &emulate), errors.As(err, &emulator):
 		return exitEmulation
 	case errors.As(err, &remote):
