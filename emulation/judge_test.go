@@ -85,8 +85,11 @@ func TestJudge(t *testing.T) {
 		{"QEMU of another architecture", handlerOf("aarch64", nil), good("arm"), nil, "broken wrong-arch"},
 		{"by its name alone", handlerOf("aarch64", interpreter("/usr/bin/qemu-arm-static")), emulation.Interpreter{Missing: true}, nil, "broken wrong-arch interpreter-gone"},
 		{"QEMU for another machine", handlerOf("aarch64", nil), emulation.Interpreter{Machine: elf.EM_AARCH64}, nil, "broken wrong-host"},
-		{"QEMU for a machine that is not in the table", handlerOf("aarch64", nil), emulation.Interpreter{Machine: elf.EM_PPC64},
-			func(f *emulation.Facts) { f.Native = []ocispec.Platform{{OS: "linux", Architecture: "ppc64"}} }, "ok"},
+		{
+			"QEMU for a machine that is not in the table", handlerOf("aarch64", nil),
+			emulation.Interpreter{Machine: elf.EM_PPC64},
+			func(f *emulation.Facts) { f.Native = []ocispec.Platform{{OS: "linux", Architecture: "ppc64"}} }, "ok",
+		},
 		{"does not run", handlerOf("aarch64", nil), emulation.Interpreter{Machine: elf.EM_X86_64, Failure: errors.New("crash")}, nil, "broken interpreter-fails"},
 		{"dynamic", handlerOf("aarch64", nil), func() emulation.Interpreter { i := good("aarch64"); i.Dynamic = true; return i }(), nil, "broken interpreter-dynamic"},
 		{"switched off", handlerOf("aarch64", func(h *emulation.Handler) { h.Enabled = false }), good("aarch64"), nil, "broken disabled"},

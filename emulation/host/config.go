@@ -1,7 +1,6 @@
 package host
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -27,9 +26,9 @@ func ParseConfig(text []byte) ([]emulation.Handler, error) {
 	var handlers []emulation.Handler
 	var errs []error
 	number := 0
-	for scan := bufio.NewScanner(bytes.NewReader(text)); scan.Scan(); {
+	for line := range strings.Lines(string(text)) {
 		number++
-		line := strings.TrimSpace(scan.Text())
+		line = strings.TrimSpace(line)
 		if isComment(line) {
 			continue
 		}
