@@ -125,7 +125,10 @@ func testEmulation(ctx context.Context, arches []emulation.Arch, how way) (testR
 	} else {
 		report, err = testInNamespace(ctx, arches)
 		var impossible *namespaceError
-		if how == wayAuto && errors.As(err, &impossible) {
+		if errors.As(err, &impossible) {
+			if how == wayPrivate {
+				return report, &emulationError{err: err}
+			}
 			reason := impossible.Error()
 			report, err = testHere(ctx, arches, nil, "")
 			report.Reason = reason
@@ -197,6 +200,7 @@ func testInNamespace(ctx context.Context, arches []emulation.Arch) (testReport, 
 		args = append(args, arch.Name)
 	}
 	cmd := exec.CommandContext(ctx, "/proc/self/exe", args...)
+	cmd.Args[0] = os.Args[0]
 	var output, complaint bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &complaint
 	if err := emulation.StartInNamespace(cmd); err != nil {

@@ -119,6 +119,13 @@ func inspectEngine(ctx context.Context) engineEmulation {
 		found.Problem = err.Error()
 		return found
 	}
+	for i, h := range table.Handlers {
+		if slices.ContainsFunc(found.Registered, func(r engine.Handler) bool {
+			return h.Name == "qemu-"+r.Arch && h.Interpreter == r.Interpreter
+		}) {
+			table.Handlers[i].Owner.Name = host.OwnerMabuild
+		}
+	}
 	found.Table = &table
 	return found
 }
