@@ -246,3 +246,13 @@ func TestHandlerVanishes(t *testing.T) {
 		t.Errorf("the log does not tell of the repair:\n%s", log)
 	}
 }
+
+// TestExecFormatError is case 17's text when it comes in the middle of a build after
+// all: a program of yet another platform.
+func TestExecFormatError(t *testing.T) {
+	// The head of an ELF program for DEC Alpha, e_machine 0x9026, which has no QEMU here.
+	alpha := "\x7fELF\x02\x01\x01" + strings.Repeat("\x00", 9) + "\x02\x00\x26\x90\x01\x00\x00\x00" + strings.Repeat("\x00", 40)
+	dir := project(t, map[string]string{"prog": alpha, "Dockerfile": "FROM busybox AS work\nCOPY --chmod=755 prog /prog\nRUN [\"/prog\"]\n"})
+	fails(t, command(t, "--platform", "linux/arm64", dir), 3, "linux/arm64: Dockerfile:3", "stage work", "programs of linux/arm64 cannot be run", "exec format error", "mabuild emulation status")
+	fails(t, command(t, "--platform", "linux/amd64", dir), 1, "linux/amd64: Dockerfile:3", "exec format error", "is not made for linux/amd64")
+}

@@ -30,21 +30,27 @@ const (
 // blameEmulator looks whether a failed step failed because it was emulated, or
 // because it should have been and was not.
 func (s *Solver) blameEmulator(e *Error, err error, job planner.Job) {
-	platform, ok := s.emulated(job, e.Line)
-	if !ok || e.Kind != BuildFailed {
+	if e.Kind != BuildFailed {
 		return
 	}
+	platform, emulated := s.emulated(job, e.Line)
 	name := platforms.Format(platform)
-	crash := crashOf(err, e.Log)
 	text := commandText.ReplaceAllString(e.Err.Error(), "")
+	badFormat := strings.Contains(strings.ToLower(text+"\n"+strings.Join(e.Log, "\n")), wrongFormat)
+	if !emulated {
+		if badFormat {
+			e.Hint = "The program is not made for " + name + ": the base image or a copied file is of another platform."
+		}
+		return
+	}
+	crash := crashOf(err, e.Log)
 	switch {
 	case crash != "":
 		e.Kind = EmulatorCrashed
 		e.Err = fmt.Errorf("the emulator crashed (%s, %s): %w", s.emulator(platform), crash, e.Err)
 		e.Hint = "This is a fault of QEMU more often than of the program. What helps: --retry-emulated 2 if it comes and goes; another version of QEMU; " +
 			"doing the work in a stage FROM --platform=$BUILDPLATFORM; a node of " + name + " with --node."
-	case strings.Contains(strings.ToLower(text+"\n"+strings.Join(e.Log, "\n")), wrongFormat),
-		!s.listed(platform) && strings.Contains(text, noSuchFile):
+	case badFormat, !s.listed(platform) && strings.Contains(text, noSuchFile):
 		e.Kind = EmulationMissing
 		e.Err = fmt.Errorf("programs of %s cannot be run here: %w", name, e.Err)
 		e.Hint = "Its handler is missing or was removed while the build ran: see `mabuild emulation status`. " +
