@@ -16,8 +16,8 @@
 //	tonistiigi/binfmt:latest   its qemu-ARCH-static as /usr/bin/qemu-ARCH, as far as the official image has them
 //	moby/buildkit:latest       its runc as /usr/bin/buildkit-runc; Debian's is linked dynamically, the official one isn't
 //
-// The others come from where the machine's own apt gets Debian, or mirror.example, and
-// from its module proxy. golang is smaller than the official image: no git, no gcc.
+// The others come from where the machine's own apt gets Debian and its Go gets
+// modules. golang is smaller than the official image: no git, no gcc.
 //
 // # Use
 //

@@ -18,13 +18,13 @@ const (
 	Suite = "bookworm"
 	// keyring holds the keys that Debian's archive is signed with.
 	keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
-
-	defaultMirror   = "http://mirror.example/debian"
-	defaultSecurity = "http://mirror.example/debian-security"
 )
 
-// Source says where this machine gets Debian's packages from.
+// Source says where this machine gets Debian's packages from. Security may be empty.
 type Source struct{ Mirror, Security string }
+
+// ErrNoMirror is returned where apt knows no Debian mirror that images can use.
+var ErrNoMirror = errors.New("apt has no Debian mirror with an http or https address; add one to /etc/apt/sources.list.d, as sources.list(5) describes")
 
 // archives returns the release and its updates as lines of a sources.list that
 // name the keyring. The security archive is left out: it drops architectures long
@@ -36,20 +36,24 @@ func (s Source) archives() string {
 
 // Stanzas returns all of the source as Debian's images have it (debian.sources).
 func (s Source) Stanzas() string {
-	return fmt.Sprintf("Types: deb\nURIs: %s\nSuites: %s %[2]s-updates\nComponents: main\nSigned-By: %s\n\n"+
-		"Types: deb\nURIs: %[4]s\nSuites: %[2]s-security\nComponents: main\nSigned-By: %[3]s\n",
-		s.Mirror, Suite, keyring, s.Security)
+	stanza := func(uri, suites string) string {
+		return fmt.Sprintf("Types: deb\nURIs: %s\nSuites: %s\nComponents: main\nSigned-By: %s\n", uri, suites, keyring)
+	}
+	stanzas := stanza(s.Mirror, Suite+" "+Suite+"-updates")
+	if s.Security != "" {
+		stanzas += "\n" + stanza(s.Security, Suite+"-security")
+	}
+	return stanzas
 }
 
 // ReadSource finds the machine's Debian mirrors in etc (/etc/apt), where other
-// archives may stand beside them. What it doesn't find is mirror.example.
+// archives may stand beside them.
 func ReadSource(etc string) (Source, error) {
-	source := Source{Mirror: defaultMirror, Security: defaultSecurity}
+	var source Source
 	files, err := filepath.Glob(filepath.Join(etc, "sources.list.d", "*"))
 	if err != nil {
 		return source, fmt.Errorf("listing the sources of apt: %w", err)
 	}
-	foundMirror, foundSecurity := false, false
 	for _, path := range append([]string{filepath.Join(etc, "sources.list")}, files...) {
 		text, err := os.ReadFile(path)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -61,12 +65,15 @@ func ReadSource(etc string) (Source, error) {
 			uri, ok := found.plainURI()
 			switch {
 			case !ok:
-			case found.debian("-security") && !foundSecurity:
-				source.Security, foundSecurity = uri, true
-			case found.debian("") && !foundMirror:
-				source.Mirror, foundMirror = uri, true
+			case found.debian("-security") && source.Security == "":
+				source.Security = uri
+			case found.debian("") && source.Mirror == "":
+				source.Mirror = uri
 			}
 		}
+	}
+	if source.Mirror == "" {
+		return source, ErrNoMirror
 	}
 	return source, nil
 }
