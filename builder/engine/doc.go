@@ -35,11 +35,20 @@
 //
 // # Namespaces
 //
-// As root the engine runs in a user namespace of its own with an identity map
-// and in a mount namespace of its own, so that it can have a private instance
-// of binfmt_misc (Linux 6.7 and later): every QEMU that is on PATH is
-// registered there and the host's table is never touched. The price is
-// BuildKit's rootless container spec: RUN steps have no cgroup limits.
+// The engine runs in a user namespace and in a mount namespace of its own, so that
+// it can have a private instance of binfmt_misc (Linux 6.7 and later): QEMU is
+// registered there and the host's table is never touched. [Way] has the
+// alternatives. The price is BuildKit's rootless container spec: RUN steps have no
+// cgroup limits and no /sys.
+//
+// Ids inside the namespace are, for root, all ids as they are; for an ordinary
+// user, root is the user and the others are a range of /etc/subuid, mapped by
+// newuidmap; and without such a range root is the only id, so that images and
+// steps may have files of root alone.
+//
+// Handlers that vanish from a private table are registered again when a build
+// connects. An engine that registered other emulators than a build needs is
+// replaced when nobody uses it; the cache stays.
 //
 // It also has a PID namespace, whose first process supervises it. However the
 // engine ends, the kernel ends its RUN steps with it; a buildkitd that is killed
