@@ -1,5 +1,9 @@
 // Package emulation registers QEMU user-mode handlers with the kernel's
-// binfmt_misc, and mounts private instances of it.
+// binfmt_misc, mounts private instances of it, and judges the handlers that it
+// finds.
+//
+// Two packages build on it: probe executes programs of other architectures to
+// see how well that works, and host installs handlers for the whole machine.
 //
 // # What binfmt_misc is
 //
@@ -41,7 +45,8 @@
 //   - C takes the credentials of the new process from the program, not from the
 //     interpreter, so that sudo, su and ping work for users other than root.
 //     It implies O. It also means that QEMU runs with root's rights whenever a
-//     setuid program of root is run: the interpreter has to be trusted.
+//     setuid program of root is run: the interpreter has to be trusted, and QEMU
+//     takes options from variables like QEMU_LOG_FILENAME that the user has set.
 //   - F opens the interpreter when the handler is registered, and uses that open
 //     file for ever. A container has a root of its own in which there is no
 //     QEMU: without F every program there fails with "no such file or
@@ -72,6 +77,33 @@
 //     handlers are gone and the host's do not come back.
 //   - A second mount in the same namespace shows the same instance.
 //
+// [StartInNamespace] starts a program in namespaces of its own, where
+// [EnterNamespace] gives it such an instance; this works for ordinary users, too.
+// [Table.Repair] puts an instance right that something has changed since.
+//
+// # Verdicts
+//
+// [Judge] says what is wrong with handlers of QEMU. The codes of its verdicts are
+// stable:
+//
+//	code                level    what it means
+//	table-disabled      broken   the table is switched off as a whole
+//	disabled            broken   the handler is switched off
+//	no-F                broken   no flag F: containers do not have the interpreter
+//	argv0-shifted       broken   P, but QEMU or Linux is too old: programs get
+//	                             their name as an argument
+//	wrong-arch          broken   the magic is one architecture's, QEMU another's
+//	wrong-host          broken   the interpreter is a program for another machine
+//	interpreter-gone    broken   no such file; a note with F, which keeps it open
+//	interpreter-fails   broken   the interpreter does not say its version
+//	interpreter-dynamic broken   it needs libraries, which containers do not have
+//	native-arch         broken   it takes its own interpreter; a warning if the
+//	                             machine just runs those programs itself
+//	no-C                warning  no flag C: sudo, su and ping fail for users
+//	no-P                warning  no flag P: busybox, login shells … break
+//	old-interpreter     note     QEMU was upgraded, the old one is still in use
+//	shared              note     another handler takes the same programs
+//
 // # Which architectures
 //
 // [Arches] is the table, [Lookup] finds a platform in it. It has the ten
@@ -81,7 +113,8 @@
 // # What this package does not do
 //
 // It does not download QEMU, does not write configuration that outlives a
-// reboot, and does not replace or remove handlers that it was not told to.
+// reboot (package host does), and does not replace or remove handlers that it
+// was not told to.
 //
 // # Sources
 //

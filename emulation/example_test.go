@@ -59,3 +59,23 @@ func ExampleParseHandler() {
 	// works in containers: true
 	// sudo works: false
 }
+
+// What Debian's packages register, judged.
+func ExampleJudge() {
+	arch, err := emulation.ParseArch("arm64")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	h := arch.Handler("/usr/libexec/qemu-binfmt/aarch64-binfmt-P")
+	h.Flags = "POF"
+	for _, j := range emulation.Judge([]emulation.Handler{h}, emulation.Facts{Kernel: "6.1.0"}) {
+		fmt.Println(j.Kind, j.Arch.Name, j.Level)
+		for _, v := range j.Verdicts {
+			fmt.Println(v.Code+":", v.Text)
+		}
+	}
+	// Output:
+	// qemu aarch64 warning
+	// no-C: no C: sudo, su and ping fail for users other than root
+}

@@ -122,7 +122,7 @@ func Judge(handlers []Handler, facts Facts) []Judgement {
 func KindOf(h Handler) Kind {
 	file := path.Base(h.Interpreter)
 	switch {
-	case strings.Contains(strings.ToLower(h.Name), "rosetta") || strings.HasPrefix(file, "rosetta"):
+	case strings.Contains(strings.ToLower(h.Name+h.Interpreter), "rosetta"):
 		return Rosetta
 	case strings.HasPrefix(file, "qemu-") || strings.HasPrefix(h.Name, "qemu-") || handlesArgv0Itself(h.Interpreter):
 		return QEMU

@@ -29,11 +29,11 @@ func MountPrivate(dir string) error {
 		dir = DefaultDir
 	}
 	op := "mounting a private binfmt_misc on " + dir
-	namespace, err := os.Readlink("/proc/self/ns/user")
+	namespaced, err := InUserNamespace()
 	if err != nil {
 		return &Error{Op: op, Err: err, Hint: "mount /proc first"}
 	}
-	if namespace == initialUserNamespace {
+	if !namespaced {
 		return &Error{
 			Op:   op,
 			Err:  invalid("this is the initial user namespace, whose handlers are those of the host"),
@@ -45,6 +45,13 @@ func MountPrivate(dir string) error {
 		return mountError(op, err, KernelRelease())
 	}
 	return nil
+}
+
+// InUserNamespace reports whether the calling process is in a user namespace other
+// than the one that Linux boots with, so that its root is not the machine's.
+func InUserNamespace() (bool, error) {
+	namespace, err := os.Readlink("/proc/self/ns/user")
+	return namespace != initialUserNamespace, err
 }
 
 // MountHost mounts binfmt_misc on dir where it is not mounted; "" means

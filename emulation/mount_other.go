@@ -22,6 +22,9 @@ func MountPrivate(dir string) error {
 // MountHost needs Linux: the error is [ErrUnsupported].
 func MountHost(dir string) error { return MountPrivate(dir) }
 
+// InUserNamespace is always false where there are none.
+func InUserNamespace() (bool, error) { return false, nil }
+
 func mountedReadOnly(string) bool { return false }
 
 // KernelRelease needs Linux; it returns "".

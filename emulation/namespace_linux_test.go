@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -82,7 +83,7 @@ func namespaceAttributes(t *testing.T, namespaces uintptr) *syscall.SysProcAttr 
 		t.Fatal(err)
 	}
 	if os.Geteuid() == 0 && os.Getenv(levelVariable) == "" && bytes.Contains(ids, []byte(" 4294967295\n")) {
-		all := []syscall.SysProcIDMap{{ContainerID: 0, HostID: 0, Size: 1<<32 - 1}}
+		all := []syscall.SysProcIDMap{{ContainerID: 0, HostID: 0, Size: int(min(int64(1<<32-1), math.MaxInt))}}
 		attributes.UidMappings, attributes.GidMappings = all, all
 		attributes.GidMappingsEnableSetgroups = true
 	}

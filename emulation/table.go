@@ -101,23 +101,27 @@ func ParseArch(name string) (Arch, error) {
 	if at := slices.IndexFunc(arches, func(a Arch) bool { return a.Name == name }); at >= 0 {
 		return arches[at], nil
 	}
-	specifier := name
-	if !strings.Contains(name, "/") {
+	specifier, isWord := name, !strings.Contains(name, "/")
+	if isWord {
 		specifier = "linux/" + name
 	}
 	platform, err := platforms.Parse(specifier)
-	if err != nil {
-		var names []string
-		for _, a := range arches {
-			names = append(names, a.Platform.Architecture)
-		}
-		return Arch{}, &Error{
-			Op:   fmt.Sprintf("looking up architecture %q", name),
-			Err:  fmt.Errorf("%w: %w", ErrInvalid, err),
-			Hint: "name one of " + strings.Join(names, ", "),
+	if err == nil {
+		arch, err := Lookup(platform)
+		if err == nil || !isWord {
+			return arch, err
 		}
 	}
-	return Lookup(platform)
+	e := &Error{Op: fmt.Sprintf("looking up architecture %q", name), Err: fmt.Errorf("%w: unknown", ErrUnsupported)}
+	if err != nil {
+		e.Err = fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	var names []string
+	for _, a := range arches {
+		names = append(names, a.Platform.Architecture)
+	}
+	e.Hint = "name one of " + strings.Join(names, ", ")
+	return Arch{}, e
 }
 
 // Handler returns the handler that runs the architecture's programs with the

@@ -65,7 +65,8 @@ tested. Exits with 3 if an architecture fails.`,
 		},
 	}
 	cmd.Flags().BoolVar(&private, "private", true,
-		"test the QEMUs on PATH with a binfmt_misc of its own; =false tests the machine's handlers (default: private where the kernel can do it)")
+		"test the QEMUs on PATH in a binfmt_misc of its own, which is not always possible; false tests the machine's handlers")
+	cmd.Flags().Lookup("private").DefValue = "where possible"
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
@@ -118,7 +119,7 @@ type testResult struct {
 
 func testEmulation(ctx context.Context, arches []emulation.Arch, how way) (testReport, error) {
 	start := time.Now()
-	report := testReport{Handlers: wayPrivate}
+	var report testReport
 	var err error
 	if how == wayHost {
 		report, err = testHere(ctx, arches, nil, "")
@@ -281,7 +282,8 @@ func (r *testReport) failure() error {
 	}
 	switch {
 	case len(failed) > 0:
-		return &emulationError{err: fmt.Errorf("%d of %d architectures failed: %s", len(failed), len(r.Results), strings.Join(failed, " "))}
+		return &emulationError{err: fmt.Errorf("%d of %d architectures failed: %s; `mabuild emulation status` says more about the handlers",
+			len(failed), len(r.Results), strings.Join(failed, " "))}
 	case len(r.Problems) > 0:
 		return &emulationError{err: errors.New(r.Problems[0])}
 	case emulated == 0 && len(r.Untested) > 0:

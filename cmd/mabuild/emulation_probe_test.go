@@ -37,15 +37,18 @@ func TestTestReport(t *testing.T) {
 		text   []string
 	}{
 		"all pass": {
-			testReport{Handlers: wayPrivate, Results: []testResult{amd64, result("linux/arm64", "pppps", false)}}, 0,
+			testReport{Handlers: wayPrivate, Results: []testResult{amd64, result("linux/arm64", "pppps", false)}},
+			0,
 			[]string{"tested a private binfmt_misc", "linux/amd64 native ok ok ok ok skipped", "linux/arm64 7.2.22 ok", "- setuid skipped (all): the reason"},
 		},
 		"two fail": {
-			testReport{Handlers: wayHost, Reason: "a reason", Results: []testResult{amd64, result("linux/arm64", "ppppf", false), result("linux/arm/v7", "ppppf", false)}}, exitEmulation,
+			testReport{Handlers: wayHost, Reason: "a reason", Results: []testResult{amd64, result("linux/arm64", "ppppf", false), result("linux/arm/v7", "ppppf", false)}},
+			exitEmulation,
 			[]string{"tested the host's handlers, because: a reason", "- setuid failed (linux/arm64 linux/arm/v7): what happened; what it means"},
 		},
 		"one does not run": {
-			testReport{Results: []testResult{result("linux/arm64", "fssss", false)}}, exitEmulation,
+			testReport{Results: []testResult{result("linux/arm64", "fssss", false)}},
+			exitEmulation,
 			[]string{"- run failed (all): what happened; what it means"},
 		},
 		"nothing to run": {

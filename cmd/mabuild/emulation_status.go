@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"text/tabwriter"
+	"time"
 
 	"github.com/containerd/platforms"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -92,12 +93,20 @@ func inspectEmulation(ctx context.Context) (emulationStatus, error) {
 	return status, hostErr
 }
 
+// engineTimeout bounds an answer that takes milliseconds.
+const engineTimeout = 2 * time.Second
+
 func inspectEngine(ctx context.Context) engineEmulation {
 	state, err := engine.DefaultState()
 	if err != nil {
 		return engineEmulation{Problem: err.Error()}
 	}
-	info, err := engine.Inspect(ctx, state)
+	limited, cancel := context.WithTimeoutCause(ctx, engineTimeout, errors.New("the engine does not answer; see `mabuild engine logs`"))
+	defer cancel()
+	info, err := engine.Inspect(limited, state)
+	if cause := context.Cause(limited); err != nil && cause != nil {
+		return engineEmulation{Problem: cause.Error()}
+	}
 	if errors.Is(err, engine.ErrNotRunning) {
 		return engineEmulation{}
 	}

@@ -92,7 +92,11 @@ func open(ctx context.Context, opts Options, table *emulation.Table) (s *session
 	if s.opts.ConfigDir == "" {
 		s.opts.ConfigDir = DefaultConfigDir
 	}
-	if s.state, err = loadState(opts.State); err != nil {
+	err = sweep(opts.State)
+	if err == nil {
+		s.state, err = loadState(opts.State)
+	}
+	if err != nil {
 		unlock()
 		return nil, nil, err
 	}

@@ -124,7 +124,9 @@ func TestKilledInstall(t *testing.T) {
 	opts.State, opts.ConfigDir, opts.Sources.Systemd = dir+"/state", dir+"/etc", []string{dir + "/etc", dir + "/lib"}
 	before := debian(t, table, opts, "aarch64")
 	for round := range 25 {
-		startAndKill(t, emulationtest.Again(t, killVariable+"="+dir), time.Duration(round)*2*time.Millisecond)
+		// The programs that it runs to prove the handler are left behind, too.
+		again := emulationtest.Again(t, killVariable+"="+dir, "TMPDIR="+t.TempDir())
+		startAndKill(t, again, time.Duration(round)*2*time.Millisecond)
 		for name, text := range files(t, opts.ConfigDir) {
 			if handlers, err := host.ParseConfig([]byte(text)); strings.HasSuffix(name, ".conf") && (err != nil || len(handlers) != 1) {
 				t.Errorf("round %d: %s: %v, %v", round, name, handlers, err)

@@ -21,6 +21,8 @@
 //     handler at every boot. A package's file that registers the same name would
 //     come later and win; if its handler was replaced, a file of the same name in
 //     /etc/binfmt.d, without that line, overrides it, binfmt.d(5).
+//   - A QEMU that others than root can change is not registered: with the flag C
+//     it runs with root's rights.
 //   - The machine's own architecture is never registered, nor one that it runs
 //     without emulation.
 //

@@ -90,6 +90,12 @@ func (s *session) install(ctx context.Context, arch emulation.Arch, change *Chan
 	if err != nil {
 		return s.keepWithoutQEMU(arch, change, err)
 	}
+	// Root of a user namespace is an ordinary user, whose programs these are.
+	if namespaced, err := emulation.InUserNamespace(); err != nil || !namespaced {
+		if err := errors.Join(err, checkTrusted(want.Interpreter)); err != nil {
+			return err
+		}
+	}
 	p, err := s.plan(ctx, arch, want)
 	if err != nil {
 		return err

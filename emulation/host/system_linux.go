@@ -10,7 +10,36 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mabuild/mabuild/emulation"
 )
+
+// checkTrusted returns an error for a program that others than root can change, or
+// put another one in its place. With the flag C it runs with root's rights.
+func checkTrusted(path string) error {
+	resolved, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return err
+	}
+	for at := resolved; ; at = filepath.Dir(at) {
+		var stat unix.Stat_t
+		if err := unix.Stat(at, &stat); err != nil {
+			return &os.PathError{Op: "stat", Path: at, Err: err}
+		}
+		// In a folder like /tmp, others cannot touch what is root's.
+		shared := stat.Mode&0o022 != 0 && (at == resolved || stat.Mode&unix.S_ISVTX == 0)
+		if stat.Uid != 0 || shared {
+			return &emulation.Error{
+				Op:   fmt.Sprintf("trusting %q to run with root's rights", path),
+				Err:  fmt.Errorf("%w: others than root can change %q", emulation.ErrInvalid, at),
+				Hint: "install QEMU where only root can write: run `apt-get install qemu-user-static`",
+			}
+		}
+		if at == filepath.Dir(at) {
+			return nil
+		}
+	}
+}
 
 // statusChange is when the file got the content or the name that it has.
 func statusChange(info os.FileInfo) time.Time {

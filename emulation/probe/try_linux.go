@@ -35,7 +35,7 @@ func (b *bench) try(ctx context.Context, arch emulation.Arch, name string) (Outc
 	case CheckRun, CheckArgv0:
 		got := execute(ctx, program, nil, alias)
 		if name == CheckRun {
-			return got.ran(arch)
+			return got.ran()
 		}
 		return got.named(program)
 	case CheckChild:
@@ -116,13 +116,10 @@ func explain(err error) error {
 }
 
 // ran judges whether the program ran at all.
-func (e execution) ran(arch emulation.Arch) (Outcome, string) {
+func (e execution) ran() (Outcome, string) {
 	outcome, detail := e.ended(os.Geteuid(), "")
 	if outcome == Passed || e.err == nil && e.code == notStarted && len(e.lines) == 1 {
 		return Passed, ""
-	}
-	if errors.Is(e.err, unix.ENOEXEC) {
-		detail += "; run `mabuild emulation install " + arch.Platform.Architecture + "` as root"
 	}
 	return outcome, detail
 }
