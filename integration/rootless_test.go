@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/mabuild/mabuild/integration/testbed"
 )
@@ -28,8 +29,16 @@ func account(t *testing.T, useradd ...string) func(cmd *exec.Cmd) *exec.Cmd {
 		t.Fatalf("useradd: %v\n%s", err, out)
 	}
 	t.Cleanup(func() {
-		if out, err := exec.Command("userdel", name).CombinedOutput(); err != nil {
-			t.Errorf("userdel: %v\n%s", err, out)
+		// The engine's last process ends a moment after it lets go of its lock.
+		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+			out, err := exec.Command("userdel", name).CombinedOutput()
+			if err == nil {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Errorf("userdel: %v\n%s", err, out)
+				return
+			}
 		}
 	})
 	u, err := user.Lookup(name)
