@@ -93,7 +93,12 @@
 // is in FROM or names a stage that cannot exist, and otherwise for reached
 // stages only, as BuildKit does.
 //
+// With Options.AllStages a job holds every stage, whether the target reaches it or
+// not, for those who want to look at the whole file.
+//
 // # What it does not do
+//
+// Package planner/exact does most of this, at the price of looking images up.
 //
 //   - Base images are not looked up: whether they have the platform, what they
 //     declare with ONBUILD, and that their references are well-formed is for

@@ -162,10 +162,16 @@ func (d *dockerfile) job(platform ocispec.Platform, target int, opts Options) (J
 			names[st.alias] = i
 		}
 	}
-	if err := d.reach(nodes, target); err != nil {
+	targets := []int{target}
+	if opts.AllStages {
+		for i := range nodes {
+			targets = append(targets, i)
+		}
+	}
+	if err := d.reach(nodes, targets); err != nil {
 		return Job{}, err
 	}
-	job := Job{Platform: platform, Target: opts.Target, Args: maps.Clone(opts.Args)}
+	job := Job{Platform: platform, Target: opts.Target, Args: maps.Clone(opts.Args), Globals: args.values}
 	for i, n := range nodes {
 		if !n.reached {
 			continue
@@ -228,11 +234,10 @@ func blame(word shell.ProcessWordResult, args *scope) string {
 	return "write an image or a stage"
 }
 
-// reach marks what the target needs and sets off the ONBUILD triggers on the
+// reach marks what the targets need and sets off the ONBUILD triggers on the
 // way: those of a stage act in every reached stage that is built FROM it, but
 // not in the ones after.
-func (d *dockerfile) reach(nodes []node, target int) error {
-	pending := []int{target}
+func (d *dockerfile) reach(nodes []node, pending []int) error {
 	for len(pending) > 0 {
 		i := pending[len(pending)-1]
 		pending = pending[:len(pending)-1]

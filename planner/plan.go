@@ -30,6 +30,10 @@ type Options struct {
 
 	// Args are the values of --build-arg.
 	Args map[string]string
+
+	// AllStages reaches every stage of the Dockerfile, also those that the
+	// target does not need. Job.Stages then does not end with the target.
+	AllStages bool
 }
 
 // Plan is one Dockerfile for several platforms.
@@ -48,6 +52,10 @@ type Job struct {
 
 	// Args are the build arguments, the job's own copy.
 	Args map[string]string
+
+	// Globals is the global scope: the automatic arguments, and every ARG before
+	// the first FROM with its value.
+	Globals map[string]string
 
 	// Stages that the target needs, in build order; the last one is the
 	// target itself. Stages that this platform does not reach are left out.
@@ -112,17 +120,13 @@ type Image struct {
 // runnable, in plan order. A stage that several jobs share on the same
 // platform is listed once.
 //
-// A platform is in runnable if its operating system and architecture are, with
-// a variant that is the same or higher: amd64/v3 runs amd64, arm/v7 runs
-// arm/v6, arm64 and arm64/v8 are one. Nothing else is inferred: 386 has to be
-// listed beside amd64, and arm beside arm64, because neither is true of every
-// machine. OS versions and features are not compared.
+// Runnable says what counts as being in the list.
 func (p *Plan) Foreign(runnable []ocispec.Platform) []Stage {
 	var foreign []Stage
 	seen := make(map[string]bool)
 	for _, job := range p.Jobs {
 		for _, stage := range job.Stages {
-			if !stage.Runs() || runs(runnable, stage.Platform) {
+			if !stage.Runs() || Runnable(runnable, stage.Platform) {
 				continue
 			}
 			key := fmt.Sprintf("%d %s", stage.Line, platforms.FormatAll(stage.Platform))
@@ -135,8 +139,13 @@ func (p *Plan) Foreign(runnable []ocispec.Platform) []Stage {
 	return foreign
 }
 
-// runs reports whether one of the machines can run the platform's programs.
-func runs(machines []ocispec.Platform, platform ocispec.Platform) bool {
+// Runnable reports whether one of the machines can run the platform's programs:
+// its operating system and architecture are the same, with a variant that is
+// the same or higher. So amd64/v3 runs amd64, arm/v7 runs arm/v6, arm64 and
+// arm64/v8 are one. Nothing else is inferred: 386 has to be listed beside amd64,
+// and arm beside arm64, because neither is true of every machine. OS versions
+// and features are not compared.
+func Runnable(machines []ocispec.Platform, platform ocispec.Platform) bool {
 	platform = instructionSet(platform)
 	for _, machine := range machines {
 		machine = instructionSet(machine)

@@ -1,0 +1,200 @@
+package exact
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/containerd/platforms"
+	"github.com/distribution/reference"
+	digest "github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/mabuild/mabuild/planner"
+)
+
+// Options says what to plan.
+type Options struct {
+	// Dockerfile is the text to plan.
+	Dockerfile []byte
+
+	// Filename, Platforms, BuildPlatform, Target and Args are as in
+	// planner.Options.
+	Filename      string
+	Platforms     []ocispec.Platform
+	BuildPlatform ocispec.Platform
+	Target        string
+	Args          map[string]string
+
+	// Context is the directory of the build context. Only .dockerignore is read
+	// there. Empty means an empty context.
+	Context string
+
+	// DockerfileDir is the directory of the Dockerfile, where an ignore file of
+	// its own is looked for (NAME.dockerignore). Empty means that there is none.
+	DockerfileDir string
+
+	// NamedContexts are the values of --build-context by name, which may end in
+	// "::PLATFORM": docker-image://REF, oci-layout://DIR[:TAG][@DIGEST], or a
+	// directory.
+	NamedContexts map[string]string
+
+	// Native lists the platforms whose programs the builder runs without an
+	// emulator. Empty means BuildPlatform alone.
+	Native []ocispec.Platform
+
+	// Resolver looks up images; it is required. It is called concurrently, once
+	// for every reference and once for every manifest whose config is needed.
+	Resolver Resolver
+
+	// AllStages includes the images of stages that the target does not reach.
+	AllStages bool
+
+	// SessionID is the client session that the build will have. With it, and with
+	// the same context, Step.Digests are those of the builder's vertices.
+	SessionID string
+}
+
+// Resolver looks up images in a registry.
+type Resolver interface {
+	// Resolve returns what a reference is. The reference is complete, such as
+	// docker.io/library/debian:bookworm.
+	Resolve(ctx context.Context, ref string) (*Base, error)
+
+	// Config returns the configuration of one of the manifests.
+	Config(ctx context.Context, ref string, manifest ocispec.Descriptor) ([]byte, error)
+}
+
+// Base is an image as a registry has it.
+type Base struct {
+	Ref       string
+	Digest    digest.Digest // of the index, or of the manifest if there is no index
+	MediaType string
+
+	// Manifests are those of the index with their platforms. A manifest without
+	// an index is listed alone with the platform from its configuration.
+	Manifests []ocispec.Descriptor
+}
+
+// planning is the part of the options that concerns package planner.
+func (o Options) planning() planner.Options {
+	return planner.Options{
+		Filename: o.Filename, Platforms: o.Platforms, BuildPlatform: o.BuildPlatform, Target: o.Target, Args: o.Args,
+	}
+}
+
+// complete fills in defaults.
+func (o Options) complete() (Options, error) {
+	if o.Resolver == nil {
+		return o, fmt.Errorf("planning %s: no resolver for base images; set Options.Resolver", o.Filename)
+	}
+	if o.Filename == "" {
+		o.Filename = "Dockerfile"
+	}
+	if o.BuildPlatform.OS == "" && o.BuildPlatform.Architecture == "" {
+		local, err := planner.ParsePlatforms("local")
+		if err != nil {
+			return o, err
+		}
+		o.BuildPlatform = local[0]
+	}
+	o.BuildPlatform = platforms.Normalize(o.BuildPlatform)
+	if len(o.Native) == 0 {
+		o.Native = []ocispec.Platform{o.BuildPlatform}
+	}
+	if o.SessionID == "" {
+		o.SessionID = "plan"
+	}
+	return o, nil
+}
+
+// sources are the named contexts in the form in which a frontend gets them.
+type sources struct {
+	values  map[string]string   // by name, as BuildKit has them
+	dirs    map[string]string   // of local contexts, by the name of the local
+	layouts map[string]Resolver // by store
+}
+
+// openContexts checks the named contexts. Nothing of an image is looked up.
+func openContexts(named map[string]string) (*sources, error) {
+	s := &sources{values: make(map[string]string), dirs: make(map[string]string), layouts: make(map[string]Resolver)}
+	for i, name := range slices.Sorted(maps.Keys(named)) {
+		key, value := contextKey(name), named[name]
+		switch scheme, rest, found := strings.Cut(value, "://"); {
+		case found && scheme == "docker-image":
+			s.values[key] = value
+		case found && scheme == "oci-layout":
+			store := fmt.Sprintf("layout%d", i)
+			l, root, err := openLayout(rest)
+			if err != nil {
+				return nil, fmt.Errorf("opening the build context %s: %w", name, err)
+			}
+			s.layouts[store] = l
+			s.values[key] = fmt.Sprintf("oci-layout://%s@%s", store, root)
+		case found || strings.HasPrefix(value, "target:") || strings.HasPrefix(value, "git@"):
+			return nil, fmt.Errorf(
+				"planning with the build context %s=%s: only docker-image://, oci-layout:// and directories can be planned; download it and name the directory", name, value)
+		default:
+			info, err := os.Stat(value)
+			if err == nil && !info.IsDir() {
+				err = fmt.Errorf("%s is no directory", value)
+			}
+			if err != nil {
+				return nil, fmt.Errorf("opening the build context %s: %w; check the path", name, err)
+			}
+			local := fmt.Sprintf("context%d", i)
+			s.dirs[local] = filepath.Clean(value)
+			s.values[key] = "local:" + local
+		}
+	}
+	return s, nil
+}
+
+// contextKey spells the name of a context as BuildKit looks for it.
+func contextKey(name string) string {
+	name, platform, found := strings.Cut(name, "::")
+	name = familiar(name)
+	if !found {
+		return name
+	}
+	if parsed, err := platforms.Parse(platform); err == nil {
+		platform = platforms.FormatAll(platforms.Normalize(parsed))
+	}
+	return name + "::" + platform
+}
+
+// find returns the named context that replaces a stage or an image.
+func (s *sources) find(name string, platform ocispec.Platform) (string, bool) {
+	name = familiar(name)
+	if value, ok := s.values[name+"::"+formatted(platform)]; ok {
+		return value, true
+	}
+	value, ok := s.values[name]
+	return value, ok
+}
+
+// familiar shortens a reference as BuildKit does for the names of contexts.
+func familiar(name string) string {
+	named, err := reference.ParseNormalizedNamed(name)
+	if err != nil {
+		return name
+	}
+	return strings.TrimSuffix(reference.FamiliarString(named), ":latest")
+}
+
+// completeRef spells out a reference; what is none stays as it is.
+func completeRef(ref string) string {
+	named, err := reference.ParseNormalizedNamed(ref)
+	if err != nil {
+		return ref
+	}
+	return reference.TagNameOnly(named).String()
+}
+
+func formatted(platform ocispec.Platform) string {
+	return platforms.FormatAll(platforms.Normalize(platform))
+}
