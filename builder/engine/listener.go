@@ -6,6 +6,10 @@ import (
 	"time"
 )
 
+// orphanGrace is how long the steps of a cancelled build may take to end by
+// themselves after its client has gone.
+const orphanGrace = 2 * time.Second
+
 // idleListener notices when no connection has been open for a while. Solve,
 // Status and the session all live on client connections, so counting these is
 // enough.
@@ -15,11 +19,22 @@ type idleListener struct {
 	alone   func() (bool, error)
 	idle    time.Duration
 	expired chan struct{} // closed when the engine should end
+	// quiet is called some time after the last connection was closed, with a
+	// function that tells whether none has come since.
+	quiet func(still func() bool)
 
 	mu    sync.Mutex
 	open  int
 	timer *time.Timer
+	calm  *time.Timer
 	over  bool
+}
+
+// unused reports whether no connection is open.
+func (l *idleListener) unused() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.open == 0
 }
 
 // newIdleListener starts counting at once. A negative idle never expires.
@@ -51,8 +66,10 @@ func (l *idleListener) stop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.over = true
-	if l.timer != nil {
-		l.timer.Stop()
+	for _, timer := range []*time.Timer{l.timer, l.calm} {
+		if timer != nil {
+			timer.Stop()
+		}
 	}
 }
 
@@ -80,8 +97,17 @@ func (c *idleConn) Close() error {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.open--
-		if l.open == 0 && l.timer != nil && !l.over {
+		if l.open > 0 || l.over {
+			return
+		}
+		if l.timer != nil {
 			l.timer.Reset(l.idle)
+		}
+		if l.calm != nil {
+			l.calm.Stop()
+		}
+		if l.quiet != nil {
+			l.calm = time.AfterFunc(orphanGrace, func() { l.quiet(l.unused) })
 		}
 	})
 	return c.Conn.Close()

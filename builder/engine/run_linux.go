@@ -111,11 +111,11 @@ func run(ctx context.Context, opts RunOptions, ready *os.File) error {
 		return err
 	}
 	sendReport(ready, nil)
-	return serve(ctx, opts, controller, &repairingListener{Listener: listener, repair: repair})
+	return serve(ctx, opts, controller, &repairingListener{Listener: listener, repair: repair}, orphans{info.Runtime})
 }
 
 // serve answers until a signal or idleness ends it.
-func serve(ctx context.Context, opts RunOptions, controller *control.Controller, listener net.Listener) error {
+func serve(ctx context.Context, opts RunOptions, controller *control.Controller, listener net.Listener, left orphans) error {
 	server := grpc.NewServer(
 		grpc.ChainUnaryInterceptor(grpcerrors.UnaryServerInterceptor),
 		grpc.StreamInterceptor(grpcerrors.StreamServerInterceptor),
@@ -126,6 +126,12 @@ func serve(ctx context.Context, opts RunOptions, controller *control.Controller,
 	controller.Register(server)
 
 	idle := newIdleListener(listener, opts.Idle, flock.New(opts.State.useLock()).TryLock)
+	idle.quiet = func(still func() bool) {
+		// Whatever is listed while nobody is connected belongs to nobody.
+		if ids := left.list(ctx); still() {
+			left.end(ctx, ids)
+		}
+	}
 	defer idle.stop()
 	// Whoever listened before would end the process on the second signal.
 	signal.Reset(syscall.SIGTERM, syscall.SIGINT)
