@@ -8,6 +8,7 @@ import (
 
 	"github.com/distribution/reference"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/mabuild/mabuild/builder/engine"
 	"github.com/mabuild/mabuild/builder/output"
@@ -37,6 +38,7 @@ type buildFlags struct {
 	retries      int
 	idleTimeout  time.Duration
 	toolsImages  []string
+	preflight    string
 }
 
 const buildLong = `Build the Dockerfile in CONTEXT for every platform, at the same time, and deliver
@@ -73,10 +75,7 @@ func newBuildCommand() *cobra.Command {
 		},
 	}
 	set := cmd.Flags()
-	set.StringSliceVar(&flags.platforms, "platform", nil, "platforms to build, a `LIST` like linux/amd64,linux/arm64 (default: the builder's own)")
-	set.StringVarP(&flags.file, "file", "f", "", "`PATH` of the Dockerfile (default: CONTEXT/Dockerfile)")
-	set.StringArrayVar(&flags.buildArgs, "build-arg", nil, "set a build argument: `NAME=VALUE`, or NAME to take the value from the environment")
-	set.StringVar(&flags.target, "target", "", "`STAGE` to build (default: the last)")
+	flags.addPlanFlags(set)
 	set.StringArrayVar(&flags.labels, "label", nil, "set a label of the images: `NAME=VALUE`")
 	set.StringArrayVarP(&flags.tags, "tag", "t", nil, "name of the result: `REF` is REGISTRY/NAME:TAG; may be given several times")
 	set.BoolVar(&flags.push, "push", false, "push the result to the registries of its names (same as -o type=registry)")
@@ -84,17 +83,26 @@ func newBuildCommand() *cobra.Command {
 	set.StringVar(&flags.progress, "progress", "auto", "`MODE` of showing progress: auto, tty, plain, json, quiet")
 	set.BoolVarP(&flags.quiet, "quiet", "q", false, "print the digest alone (same as --progress=quiet)")
 	set.BoolVar(&flags.noCache, "no-cache", false, "run every step again")
-	set.BoolVar(&flags.pull, "pull", false, "ask the registry about every base image")
 	set.IntVar(&flags.jobs, "jobs", 0, "build `N` platforms at the same time (default: all)")
 	set.StringVar(&flags.metadataFile, "metadata-file", "", "write digests of the result and of every platform to this `FILE`, as JSON")
 	set.StringVar(&flags.iidFile, "iidfile", "", "write the image's ID to this `FILE`")
-	set.StringVar(&flags.engineConfig, "engine-config", os.Getenv("MABUILD_ENGINE_CONFIG"), "buildkitd.toml `FILE` for the built-in engine: mirrors, http, ca, gc, … (or MABUILD_ENGINE_CONFIG)")
+	set.StringVar(&flags.preflight, "preflight", "on", "look for bases that lack a platform before building: `on`, warn or off")
 	set.StringVar(&flags.emulation, "emulation", "auto", "`WAY` of running foreign platforms: auto, private, host or off")
 	set.IntVar(&flags.retries, "retry-emulated", 0, "try a step again up to `N` times when QEMU crashed in it")
 	set.DurationVar(&flags.idleTimeout, "idle-timeout", 0, "end a step that prints nothing for this long, e.g. 30m (default: never)")
 	set.StringArrayVar(&flags.toolsImages, "tools-image", nil, "image `REF` to take QEMU from when it is not on PATH, or runc=REF for runc (see MABUILD_TOOLS)")
 	set.StringVar(&flags.node, "node", os.Getenv("BUILDKIT_HOST"), "`ADDRESS` of a BuildKit daemon to use instead of the built-in engine (or BUILDKIT_HOST)")
 	return cmd
+}
+
+// addPlanFlags adds the flags that a plan has as well.
+func (f *buildFlags) addPlanFlags(set *pflag.FlagSet) {
+	set.StringSliceVar(&f.platforms, "platform", nil, "platforms to build, a `LIST` like linux/amd64,linux/arm64 (default: the builder's own)")
+	set.StringVarP(&f.file, "file", "f", "", "`PATH` of the Dockerfile (default: CONTEXT/Dockerfile)")
+	set.StringArrayVar(&f.buildArgs, "build-arg", nil, "set a build argument: `NAME=VALUE`, or NAME to take the value from the environment")
+	set.StringVar(&f.target, "target", "", "`STAGE` to build (default: the last)")
+	set.BoolVar(&f.pull, "pull", false, "ask the registry about every base image")
+	set.StringVar(&f.engineConfig, "engine-config", os.Getenv("MABUILD_ENGINE_CONFIG"), "buildkitd.toml `FILE` for the built-in engine: mirrors, http, ca, gc, … (or MABUILD_ENGINE_CONFIG)")
 }
 
 // options checks the command line before anything is started.
@@ -139,6 +147,9 @@ func (f *buildFlags) options(contextDir string) (buildOptions, error) {
 	}
 	if o.output.Push && len(o.names) == 0 {
 		return o, usagef("pushing needs a name: add -t REGISTRY/NAME:TAG")
+	}
+	if o.preflight, err = parsePreflight(f.preflight); err != nil {
+		return o, err
 	}
 	if f.retries < 0 || f.idleTimeout < 0 {
 		return o, usagef("--retry-emulated and --idle-timeout cannot be negative")

@@ -15,7 +15,7 @@
 //	1    the build failed
 //	2    wrong usage: a flag, a platform, an output
 //	3    a stage runs commands on a platform that cannot be run or emulated
-//	4    the plan cannot be satisfied
+//	4    the plan cannot be satisfied: a base is not made for a platform, say
 //	5    the BuildKit daemon was lost or does not answer
 //	6    a registry refused or does not answer
 //	130  interrupted (143: terminated)

@@ -20,6 +20,7 @@ const (
 	exitFailed    = 1
 	exitUsage     = 2
 	exitEmulation = 3
+	exitPlan      = 4
 	exitNode      = 5
 	exitRegistry  = 6
 )
@@ -63,6 +64,7 @@ func exitCode(err error) int {
 		platform  *planner.PlatformError
 		emulate   *builder.EmulationError
 		emulator  *emulationError
+		plan      *planError
 		job       *buildkit.Error
 		remote    *registry.Error
 	)
@@ -75,6 +77,8 @@ func exitCode(err error) int {
 		return exitNode // whatever kept us from getting one
 	case errors.As(err, &emulate), errors.As(err, &emulator):
 		return exitEmulation
+	case errors.As(err, &plan):
+		return exitPlan
 	case errors.As(err, &remote):
 		return exitRegistry
 	case errors.As(err, &job):

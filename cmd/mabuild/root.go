@@ -14,6 +14,7 @@ func newRootCommand() *cobra.Command {
 	explicit := newBuildCommand()
 	root.AddCommand(
 		explicit,
+		newPlanCommand(),
 		newPushCommand(),
 		newInspectCommand(),
 		newImagesCommand(),

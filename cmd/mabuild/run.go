@@ -34,6 +34,7 @@ type buildOptions struct {
 	noCache    bool
 	pull       bool
 	jobs       int
+	preflight  preflight
 
 	retries      int
 	idleTimeout  time.Duration
@@ -57,6 +58,9 @@ func build(ctx context.Context, o buildOptions) error {
 		if plan, err = o.expand(text, native); err != nil {
 			return err
 		}
+	}
+	if err := o.check(ctx, text, plan, node.Native()); err != nil {
+		return err
 	}
 	source, err := node.Offer(ctx, buildkit.SourceOptions{Context: o.context, Dockerfile: o.dockerfile})
 	if err != nil {
@@ -99,17 +103,26 @@ func build(ctx context.Context, o buildOptions) error {
 	return o.report(result, delivery)
 }
 
-// plan reads and expands the Dockerfile, so that mistakes in it are found before
-// anything is started.
-func (o *buildOptions) plan(native ocispec.Platform) (*planner.Plan, []byte, error) {
+// read returns the Dockerfile, or says what of the command line is not there.
+func (o *buildOptions) read() ([]byte, error) {
 	if info, err := os.Stat(o.context); err != nil {
-		return nil, nil, usagef("the build context %q cannot be read: %w", o.context, errors.Unwrap(err))
+		return nil, usagef("the build context %q cannot be read: %w", o.context, errors.Unwrap(err))
 	} else if !info.IsDir() {
-		return nil, nil, usagef("the build context %q is not a directory; give the directory and the Dockerfile with -f", o.context)
+		return nil, usagef("the build context %q is not a directory; give the directory and the Dockerfile with -f", o.context)
 	}
 	text, err := os.ReadFile(o.dockerfile)
 	if err != nil {
-		return nil, nil, usagef("the Dockerfile %q cannot be read: %w\nGive its path with -f.", o.dockerfile, errors.Unwrap(err))
+		return nil, usagef("the Dockerfile %q cannot be read: %w\nGive its path with -f.", o.dockerfile, errors.Unwrap(err))
+	}
+	return text, nil
+}
+
+// plan reads and expands the Dockerfile, so that mistakes in it are found before
+// anything is started.
+func (o *buildOptions) plan(native ocispec.Platform) (*planner.Plan, []byte, error) {
+	text, err := o.read()
+	if err != nil {
+		return nil, nil, err
 	}
 	plan, err := o.expand(text, native)
 	return plan, text, err
