@@ -140,7 +140,7 @@ func (p *plan) contextImage(ctx context.Context, name, value string, wanted ocis
 		}
 		return p.images.look(ctx, store, pinned.String(), wanted)
 	}
-	return nil, nil
+	return nil, nil //nolint:nilnil // as above
 }
 
 // imageFor looks up an image as the Dockerfile names it, nil if a directory or
