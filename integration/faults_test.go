@@ -222,7 +222,7 @@ func TestDiskFull(t *testing.T) {
 	full := project(t, map[string]string{"Dockerfile": "FROM busybox\nRUN dd if=/dev/zero of=/big bs=1M count=64\n"})
 	cmd := own(t, dir, command(t, "--platform", "linux/amd64,linux/arm64", "-t", image, "--push", full))
 	t.Cleanup(func() { stopEngine(t, cmd.Env) })
-	fails(t, cmd, 1, "No space left on device")
+	fails(t, cmd, 1, "No space left on device", "Dockerfile:2", "mabuild engine prune")
 	fails(t, command(t, "inspect", "--source=registry", image), 6, "404 Not Found")
 }
 

@@ -129,6 +129,8 @@ func classify(e *Error, err error) {
 	case strings.Contains(text, "no space left on device"):
 		e.Kind = NodeFull
 		e.Hint = "The daemon's disk is full: run `mabuild engine prune`, or build fewer platforms at once with --jobs 1."
+	case strings.Contains(strings.ToLower(strings.Join(e.Log, "\n")), "no space left on device"):
+		e.Hint = "If it is the daemon's disk that is full: run `mabuild engine prune`, or build fewer platforms at once with --jobs 1."
 	case isLockedText(text): // its code is Unavailable too
 		e.Hint = "Another build is fetching the same layer. Run the build again."
 	case strings.Contains(text, "no match for platform in manifest"):
