@@ -148,3 +148,25 @@ func TestPlatformFails(t *testing.T) {
 	fails(t, command(t, "--platform", "linux/amd64,linux/arm64", "-t", fresh, "--push", bad), 1)
 	fails(t, command(t, "inspect", "--source=registry", fresh), 6, "404 Not Found")
 }
+
+// TestBundledEmulator is case 18: an emulator that BuildKit would mount into the
+// container, buildkit-qemu-ARCH on PATH, runs the first process of a step and none
+// of its children. It does not count.
+func TestBundledEmulator(t *testing.T) {
+	foreign := project(t, map[string]string{"Dockerfile": "FROM busybox\nRUN /bin/busybox sh -c 'busybox env busybox true'\n"})
+	cmd := withoutQEMU(t, "--platform", "linux/s390x", foreign)
+	bin := ""
+	for _, entry := range cmd.Env {
+		if dir, ok := strings.CutPrefix(entry, "PATH="); ok {
+			bin = dir
+		}
+	}
+	qemu, err := exec.LookPath("qemu-s390x-static")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(qemu, filepath.Join(bin, "buildkit-qemu-s390x")); err != nil {
+		t.Fatal(err)
+	}
+	fails(t, cmd, 3, "Dockerfile:2", "linux/s390x", "qemu-user-static")
+}

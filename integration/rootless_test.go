@@ -265,3 +265,13 @@ func TestExecFormatError(t *testing.T) {
 	fails(t, command(t, "--platform", "linux/arm64", dir), 3, "linux/arm64: Dockerfile:3", "stage work", "programs of linux/arm64 cannot be run", "exec format error", "mabuild emulation status")
 	fails(t, command(t, "--platform", "linux/amd64", dir), 1, "linux/amd64: Dockerfile:3", "exec format error", "is not made for linux/amd64")
 }
+
+// TestDirectoryOffsets is case 28: the known fault of 32-bit programs is explained
+// where they are emulated, and nowhere else.
+func TestDirectoryOffsets(t *testing.T) {
+	dir := project(t, map[string]string{"Dockerfile": "FROM busybox\nRUN echo 'error: Value too large for defined data type (os error 75)'; false\n"})
+	fails(t, command(t, "--platform", "linux/arm/v7", dir), 1, "linux/arm/v7: Dockerfile:2", "64-bit directory offsets", "--mount=type=tmpfs")
+	if native := fails(t, command(t, "--platform", "linux/amd64", dir), 1); strings.Contains(native.stderr, "QEMU") {
+		t.Errorf("a native failure is blamed on the emulator:\n%s", native.stderr)
+	}
+}

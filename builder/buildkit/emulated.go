@@ -20,6 +20,10 @@ var crashCodes = map[uint32]string{132: "SIGILL", 134: "SIGABRT", 135: "SIGBUS",
 // program that it runs.
 const uncaughtSignal = "qemu: uncaught target signal"
 
+// tooLarge is what EOVERFLOW of readdir looks like in a 32-bit program (case 28,
+// https://gitlab.com/qemu-project/qemu/-/issues/263).
+const tooLarge = "Value too large for defined data type"
+
 // Texts of a program that the kernel cannot run. The second is what execvp makes of
 // it in an image without /bin/sh (case 17).
 const (
@@ -50,6 +54,9 @@ func (s *Solver) blameEmulator(e *Error, err error, job planner.Job) {
 		e.Err = fmt.Errorf("the emulator crashed (%s, %s): %w", s.emulator(platform), crash, e.Err)
 		e.Hint = "This is a fault of QEMU more often than of the program. What helps: --retry-emulated 2 if it comes and goes; another version of QEMU; " +
 			"doing the work in a stage FROM --platform=$BUILDPLATFORM; a node of " + name + " with --node."
+	case strings.Contains(strings.Join(e.Log, "\n"), tooLarge):
+		e.Hint = "A 32-bit program under QEMU sees 64-bit directory offsets, which programs without large file support refuse (cargo, b2). " +
+			"What helps: a tmpfs or cache mount for the directory that it reads (RUN --mount=type=tmpfs,target=DIR); a node of " + name + " with --node."
 	case badFormat, !s.listed(platform) && strings.Contains(text, noSuchFile):
 		e.Kind = EmulationMissing
 		e.Err = fmt.Errorf("programs of %s cannot be run here: %w", name, e.Err)
