@@ -1,6 +1,7 @@
 # The two commands to know are `make demo` and `make test`; `make help` lists all.
 SHELL := /bin/bash
-PACKAGES := runc qemu-user-static uidmap debootstrap docker.io
+# gcc is for the race detector.
+PACKAGES := runc qemu-user-static uidmap debootstrap docker.io gcc libc6-dev
 BIN := bin
 
 .PHONY: help setup build demo test lint bench fuzz clean
