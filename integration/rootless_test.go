@@ -275,3 +275,40 @@ func TestDirectoryOffsets(t *testing.T) {
 		t.Errorf("a native failure is blamed on the emulator:\n%s", native.stderr)
 	}
 }
+
+// TestHostHandlers builds with handlers that are not the engine's own: in a namespace
+// that stands for a host, with fewer ids than a machine has, as in a container.
+func TestHostHandlers(t *testing.T) {
+	before := hostHandlers(t)
+	dir := shortDir(t)
+	foreign := project(t, map[string]string{"Dockerfile": "FROM busybox\nRUN uname -m > /arch\n"})
+	out := filepath.Join(dir, "out")
+	script := `set -e
+mount --make-rprivate /
+mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
+m=$1 context=$2 out=$3
+"$m" emulation install arm64 >&2
+"$m" --emulation=host --platform linux/arm64 --progress=plain -o "$out" "$context"
+"$m" engine status
+"$m" --platform linux/arm64,linux/s390x --progress=plain "$context" # the host lacks s390x: private handlers
+"$m" engine stop`
+	cmd := own(t, dir, command(t, "-c", script, "sh", shared.binary, foreign, out))
+	cmd.Path, cmd.Args[0] = "/bin/sh", "sh"
+	ids := []syscall.SysProcIDMap{{ContainerID: 0, HostID: 0, Size: 65536}}
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS, UidMappings: ids, GidMappings: ids, GidMappingsEnableSetgroups: true,
+	}
+	res := finish(t, cmd)
+	if res.code != 0 {
+		t.Fatalf("exit code %d\n%s", res.code, res.stderr)
+	}
+	if got, err := os.ReadFile(filepath.Join(out, "arch")); err != nil || string(got) != "aarch64\n" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if !strings.Contains(res.stderr, "(the host's handlers)") || !strings.Contains(res.stderr, "(private handlers)") || !strings.Contains(res.stdout, "the host's binfmt_misc as it is") {
+		t.Errorf("the way is not named:\n%s\n%s", res.stderr, res.stdout)
+	}
+	if after := hostHandlers(t); after != before {
+		t.Errorf("the machine's binfmt_misc changed from %q to %q", before, after)
+	}
+}

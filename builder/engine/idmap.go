@@ -35,6 +35,29 @@ func parseSubIDs(text []byte, name, id string) (idRange, bool) {
 	return best, best.Count > 0
 }
 
+// parseIDMap returns the ids of /proc/PID/uid_map as they are inside the namespace.
+// Root is a range of its own: runc before 1.3 takes the single line "0 0 4294967295"
+// for the initial namespace and then insists on device cgroups, which it may not set.
+func parseIDMap(text []byte) []idRange {
+	var ranges []idRange
+	scan := bufio.NewScanner(bytes.NewReader(text))
+	for scan.Scan() {
+		var r idRange
+		var outside uint32
+		if n, _ := fmt.Sscan(scan.Text(), &r.Start, &outside, &r.Count); n != 3 || r.Count == 0 {
+			continue
+		}
+		if r.Start == 0 {
+			ranges = append(ranges, idRange{0, 1})
+			r = idRange{1, r.Count - 1}
+		}
+		if r.Count > 0 {
+			ranges = append(ranges, r)
+		}
+	}
+	return ranges
+}
+
 // maxIDs is the whole range of uid_t less the reserved -1, user_namespaces(7).
 const maxIDs = 1<<32 - 1
 

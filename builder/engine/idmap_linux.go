@@ -82,19 +82,27 @@ func attributes(mode idMode, m mapping) *syscall.SysProcAttr {
 	}
 	switch mode {
 	case identityIDs:
-		// In two pieces: runc before 1.3 takes the single line "0 0 4294967295" for
-		// the initial namespace and then insists on device cgroups, which it may not set.
-		all := []syscall.SysProcIDMap{
-			{ContainerID: 0, HostID: 0, Size: 1},
-			{ContainerID: 1, HostID: 1, Size: maxIDs - 1},
-		}
-		attr.UidMappings, attr.GidMappings = all, all
+		attr.UidMappings, attr.GidMappings = identityMap("/proc/self/uid_map"), identityMap("/proc/self/gid_map")
 		attr.GidMappingsEnableSetgroups = true
 	case singleID:
 		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: int(m.uid), Size: 1}}
 		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: int(m.gid), Size: 1}}
 	}
 	return attr
+}
+
+// identityMap maps every id that this process's namespace has to itself. In a
+// container these are fewer than all.
+func identityMap(file string) []syscall.SysProcIDMap {
+	text, err := os.ReadFile(file)
+	if err != nil { // a kernel without user namespaces, which the start will tell
+		return nil
+	}
+	var maps []syscall.SysProcIDMap
+	for _, r := range parseIDMap(text) {
+		maps = append(maps, syscall.SysProcIDMap{ContainerID: int(r.Start), HostID: int(r.Start), Size: int(r.Count)})
+	}
+	return maps
 }
 
 // write maps the ids of a started supervisor with the setuid tools of uidmap, which

@@ -3,6 +3,8 @@ package engine_test
 import (
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/mabuild/mabuild/builder/engine"
 )
 
@@ -41,4 +43,21 @@ func FuzzParseSubIDs(f *testing.F) {
 			t.Errorf("the kernel refuses %+v", got)
 		}
 	})
+}
+
+func TestParseIDMap(t *testing.T) {
+	tests := map[string][]engine.IDRange{
+		"         0          0 4294967295\n": {{Start: 0, Count: 1}, {Start: 1, Count: 4294967294}},
+		"0 1000 1\n":                         {{Start: 0, Count: 1}},
+		"0 1000 1\n1 100000 65536\n":         {{Start: 0, Count: 1}, {Start: 1, Count: 65536}},
+		"":                                   nil,
+		"nonsense\n0 0 0\n1 2\n-1 0 5\n":     nil,
+	}
+	for text, want := range tests {
+		t.Run(text, func(t *testing.T) {
+			if diff := cmp.Diff(want, engine.ParseIDMap([]byte(text))); diff != "" {
+				t.Errorf("the ranges differ (-want +got):\n%s", diff)
+			}
+		})
+	}
 }

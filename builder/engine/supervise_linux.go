@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/mabuild/mabuild/emulation"
 )
 
 // superviseFlag marks the arguments of the process that [launch] starts: the first
@@ -23,7 +25,7 @@ func supervise(ready *os.File) error {
 	if err := separateMounts(); err != nil {
 		return err
 	}
-	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+	if err := mountProc(); err != nil {
 		return &Error{
 			Op: "mounting /proc for the engine's processes", Err: err,
 			Hint: namespaceHint(err, sysctl),
@@ -48,6 +50,25 @@ func supervise(ready *os.File) error {
 		}
 	}()
 	return reap(cmd.Process.Pid)
+}
+
+// mountProc gives the PID namespace its own /proc. The table of handlers stays where
+// it was below it, for an engine that uses the host's.
+func mountProc() error {
+	var stat unix.Statfs_t
+	table, err := unix.Open(emulation.DefaultDir, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err == nil {
+		defer unix.Close(table)
+		err = unix.Fstatfs(table, &stat)
+	}
+	mounted := err == nil && stat.Type == unix.BINFMTFS_MAGIC
+	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+		return err
+	}
+	if !mounted {
+		return nil
+	}
+	return unix.Mount(fmt.Sprintf("/proc/self/fd/%d", table), emulation.DefaultDir, "", unix.MS_BIND, "")
 }
 
 // without returns the arguments less one flag.
