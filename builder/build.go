@@ -44,6 +44,9 @@ type Options struct {
 	// EmulationHint tells how to get emulation for platforms that the node cannot
 	// run, each given once; nil gives no hint.
 	EmulationHint func(missing []ocispec.Platform) string
+	// Check is called when the node can run all of the plan and before anything
+	// runs; its error ends the build. Nil checks nothing more.
+	Check func(ctx context.Context) error
 	// Logger hears what is worth knowing afterwards; nil discards.
 	Logger *slog.Logger
 }
@@ -72,6 +75,11 @@ func Build(ctx context.Context, plan *planner.Plan, opts Options) (*Result, erro
 	}
 	if err := checkEmulation(ctx, plan, opts); err != nil {
 		return nil, err
+	}
+	if opts.Check != nil {
+		if err := opts.Check(ctx); err != nil {
+			return nil, err
+		}
 	}
 	result := &Result{Jobs: make([]JobResult, len(plan.Jobs))}
 	if err := runJobs(ctx, plan, opts, result.Jobs); err != nil {

@@ -322,3 +322,32 @@ type publishFunc func() error
 func (f publishFunc) Publish(context.Context, []ocispec.Descriptor) (ocispec.Descriptor, error) {
 	return ocispec.Descriptor{}, f()
 }
+
+// TestBuildCheck: what Check says ends the build before anything runs, and after the
+// emulation was looked at.
+func TestBuildCheck(t *testing.T) {
+	refused := errors.New("a base lacks the platform")
+	plan, err := planner.Expand([]byte("FROM scratch\n"), planner.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	solver := solverFunc(func(context.Context, planner.Job) ([]ocispec.Descriptor, error) {
+		t.Error("a job was solved")
+		return nil, nil
+	})
+	_, err = builder.Build(t.Context(), plan, builder.Options{
+		Solver: solver, Check: func(context.Context) error { return refused },
+	})
+	if !errors.Is(err, refused) {
+		t.Errorf("got %v, want the check's error", err)
+	}
+}
+
+// solverFunc is a solver that runs everything.
+type solverFunc func(context.Context, planner.Job) ([]ocispec.Descriptor, error)
+
+func (solverFunc) Platforms(context.Context) ([]ocispec.Platform, error) { return nil, nil }
+
+func (f solverFunc) Solve(ctx context.Context, job planner.Job) ([]ocispec.Descriptor, error) {
+	return f(ctx, job)
+}

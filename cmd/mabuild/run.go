@@ -59,9 +59,6 @@ func build(ctx context.Context, o buildOptions) error {
 			return err
 		}
 	}
-	if err := o.check(ctx, text, plan, node.Native()); err != nil {
-		return err
-	}
 	source, err := node.Offer(ctx, buildkit.SourceOptions{Context: o.context, Dockerfile: o.dockerfile})
 	if err != nil {
 		return err
@@ -89,6 +86,7 @@ func build(ctx context.Context, o buildOptions) error {
 		return errors.Join(err, display.Close())
 	}
 	result, err := builder.Build(ctx, plan, builder.Options{
+		Check:  func(ctx context.Context) error { return o.check(ctx, text, plan, node.Native()) },
 		Solver: solver, Publisher: delivery.publisher, Jobs: o.jobs, File: o.dockerfile,
 		EmulationHint: func(missing []ocispec.Platform) string { return node.emulationHint(ctx, missing) }, Logger: logger,
 	})
