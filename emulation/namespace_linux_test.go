@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 
@@ -17,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/mabuild/mabuild/emulation"
+	"github.com/mabuild/mabuild/emulation/emulationtest"
 )
 
 // The tests of the kernel's behaviour run in a user namespace of their own:
@@ -33,10 +33,10 @@ func inNamespace(t *testing.T) bool {
 	if os.Getenv(levelVariable) != "" {
 		return true
 	}
-	before := hostTable(t)
+	before := emulationtest.HostTable(t)
 	rerun(t, syscall.CLONE_NEWUSER|syscall.CLONE_NEWNS,
 		levelVariable+"=1", programVariable+"="+build(t, guest().Platform.Architecture, "./testdata/program"))
-	if diff := cmp.Diff(before, hostTable(t)); diff != "" {
+	if diff := cmp.Diff(before, emulationtest.HostTable(t)); diff != "" {
 		t.Errorf("the machine's own binfmt_misc has changed (-before +after):\n%s", diff)
 	}
 	return false
@@ -88,30 +88,6 @@ func namespaceAttributes(t *testing.T, namespaces uintptr) *syscall.SysProcAttr 
 		attributes.GidMappingsEnableSetgroups = true
 	}
 	return attributes
-}
-
-// hostTable is everything that can be seen of the machine's binfmt_misc.
-func hostTable(t *testing.T) map[string]string {
-	t.Helper()
-	state := make(map[string]string)
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(mounts)) {
-		if strings.Contains(line, "binfmt_misc") {
-			state["mounts"] += line
-		}
-	}
-	entries, err := os.ReadDir(emulation.DefaultDir)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		t.Fatal(err)
-	}
-	for _, entry := range entries {
-		text, err := os.ReadFile(filepath.Join(emulation.DefaultDir, entry.Name()))
-		state[entry.Name()] = fmt.Sprintf("%s%v", text, err)
-	}
-	return state
 }
 
 // privateTable mounts and opens the namespace's own instance.

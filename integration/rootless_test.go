@@ -12,6 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/mabuild/mabuild/emulation/emulationtest"
 	"github.com/mabuild/mabuild/integration/testbed"
 )
 
@@ -81,25 +84,10 @@ func as(t *testing.T, who func(*exec.Cmd) *exec.Cmd, args ...string) result {
 	return res
 }
 
-// hostHandlers is the host's whole binfmt_misc table.
-func hostHandlers(t *testing.T) string {
-	t.Helper()
-	files, err := filepath.Glob("/proc/sys/fs/binfmt_misc/*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var table strings.Builder
-	for _, file := range files {
-		body, _ := os.ReadFile(file) // register is write-only
-		fmt.Fprintf(&table, "%s\n%s\n", file, body)
-	}
-	return table.String()
-}
-
 // TestOrdinaryUser: a user made by useradd builds, pushes and runs six platforms,
 // and the host's handlers are the same before and after.
 func TestOrdinaryUser(t *testing.T) {
-	before := hostHandlers(t)
+	before := emulationtest.HostTable(t)
 	user := account(t)
 	store := registry(t, testbed.RegistryOptions{})
 	image := store.Addr + "/rootless:1"
@@ -120,8 +108,8 @@ func TestOrdinaryUser(t *testing.T) {
 	if status := as(t, user, "engine", "status").stdout; !strings.Contains(status, "a range of /etc/subuid") {
 		t.Errorf("the engine's status does not say how ids are mapped:\n%s", status)
 	}
-	if after := hostHandlers(t); after != before {
-		t.Errorf("the host's binfmt_misc changed from %q to %q", before, after)
+	if diff := cmp.Diff(before, emulationtest.HostTable(t)); diff != "" {
+		t.Errorf("the host's binfmt_misc changed (-before +after):\n%s", diff)
 	}
 }
 
@@ -190,7 +178,7 @@ func TestNoexecState(t *testing.T) {
 
 // TestWaysOfEmulation: host and off need what the host does not have, and say so.
 func TestWaysOfEmulation(t *testing.T) {
-	if hostHandlers(t) != "" {
+	if len(emulationtest.HostTable(t)) != 0 {
 		t.Skip("the host has handlers of its own; this test is about one without")
 	}
 	dir := shortDir(t)
@@ -279,7 +267,7 @@ func TestDirectoryOffsets(t *testing.T) {
 // TestHostHandlers builds with handlers that are not the engine's own: in a namespace
 // that stands for a host, with fewer ids than a machine has, as in a container.
 func TestHostHandlers(t *testing.T) {
-	before := hostHandlers(t)
+	before := emulationtest.HostTable(t)
 	dir := shortDir(t)
 	foreign := project(t, map[string]string{"Dockerfile": "FROM busybox\nRUN uname -m > /arch\n"})
 	out := filepath.Join(dir, "out")
@@ -308,7 +296,7 @@ m=$1 context=$2 out=$3
 	if !strings.Contains(res.stderr, "(the host's handlers)") || !strings.Contains(res.stderr, "(private handlers)") || !strings.Contains(res.stdout, "the host's binfmt_misc as it is") {
 		t.Errorf("the way is not named:\n%s\n%s", res.stderr, res.stdout)
 	}
-	if after := hostHandlers(t); after != before {
-		t.Errorf("the machine's binfmt_misc changed from %q to %q", before, after)
+	if diff := cmp.Diff(before, emulationtest.HostTable(t)); diff != "" {
+		t.Errorf("the machine's binfmt_misc changed (-before +after):\n%s", diff)
 	}
 }

@@ -85,10 +85,8 @@ func crashOf(err error, log []string) string {
 // whether the node's processor cannot run it.
 func (s *Solver) emulated(job planner.Job, line int) (ocispec.Platform, bool) {
 	platform := job.Platform
-	for _, stage := range job.Stages {
-		if line > 0 && stage.Line <= line {
-			platform = stage.Platform
-		}
+	if stage, ok := stageAt(job, line); ok {
+		platform = stage.Platform
 	}
 	return platform, !platforms.Only(s.opts.Node.Native()).Match(platform)
 }

@@ -85,20 +85,21 @@ func explain(err error, job planner.Job, file string, steps *steps) *Error {
 	}
 	e.Step = steps.names[failed]
 	e.Log = steps.logs[failed].all()
-	e.Stage = stageAt(job, e.Line)
+	if stage, ok := stageAt(job, e.Line); ok {
+		e.Stage = stage.Name
+	}
 	classify(e, err)
 	return e
 }
 
-// stageAt returns the stage that a line of the Dockerfile belongs to.
-func stageAt(job planner.Job, line int) string {
-	name := ""
+// stageAt returns the stage that a line of the Dockerfile belongs to, none for line 0.
+func stageAt(job planner.Job, line int) (found planner.Stage, ok bool) {
 	for _, stage := range job.Stages {
 		if line > 0 && stage.Line <= line {
-			name = stage.Name
+			found, ok = stage, true
 		}
 	}
-	return name
+	return found, ok
 }
 
 // Texts of a daemon that lost its connection or ended; grpc has codes for the

@@ -13,9 +13,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/moby/buildkit/client"
 
 	"github.com/mabuild/mabuild/builder/engine"
+	"github.com/mabuild/mabuild/emulation/emulationtest"
 )
 
 // TestMain is the engine process when a test starts one.
@@ -95,7 +97,7 @@ func ask(ctx context.Context, address string) error {
 
 func TestAcquireStartsOneEngineForAll(t *testing.T) {
 	opts := options(t)
-	before := hostHandlers(t)
+	before := emulationtest.HostTable(t)
 	const clients = 8
 	pids := make([]int, clients)
 	errs := make([]error, clients)
@@ -121,24 +123,9 @@ func TestAcquireStartsOneEngineForAll(t *testing.T) {
 			t.Errorf("client %d has engine %d, client 0 has %d", i, pids[i], pids[0])
 		}
 	}
-	if after := hostHandlers(t); after != before {
-		t.Errorf("the host's binfmt_misc changed from %q to %q", before, after)
+	if diff := cmp.Diff(before, emulationtest.HostTable(t)); diff != "" {
+		t.Errorf("the host's binfmt_misc changed (-before +after):\n%s", diff)
 	}
-}
-
-// hostHandlers is the host's binfmt_misc table as one text.
-func hostHandlers(t *testing.T) string {
-	t.Helper()
-	var all strings.Builder
-	files, err := filepath.Glob("/proc/sys/fs/binfmt_misc/*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range files {
-		body, _ := os.ReadFile(file) // register is write-only
-		fmt.Fprintf(&all, "%s %s\n", file, body)
-	}
-	return all.String()
 }
 
 func TestEngineHasPrivateHandlers(t *testing.T) {

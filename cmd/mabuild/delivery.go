@@ -49,15 +49,11 @@ func pushDelivery(o buildOptions) (*delivery, error) {
 	if err != nil {
 		return nil, err
 	}
-	attrs := maps.Clone(o.output.Attrs)
-	if attrs == nil {
-		attrs = map[string]string{}
-	}
+	attrs := o.imageAttrs()
 	attrs["name"] = strings.Join(repositories, ",")
 	attrs["push"] = "true"
 	attrs["push-by-digest"] = "true"
 	attrs["name-canonical"] = "true"
-	defaultTypes(attrs)
 	return &delivery{
 		exports:   same(buildkit.Export{Type: imageExporter, Attrs: attrs}),
 		publisher: &output.Pusher{Registry: client, Names: o.names},
@@ -76,12 +72,12 @@ const (
 	tarExporter   = client.ExporterTar
 )
 
-// defaultTypes asks for OCI media types, which BuildKit's image exporter uses only
-// when it has a reason to.
-func defaultTypes(attrs map[string]string) {
-	if _, ok := attrs["oci-mediatypes"]; !ok {
-		attrs["oci-mediatypes"] = "true"
-	}
+// imageAttrs are those that the user gave, and OCI media types, which BuildKit's
+// image exporter uses only when it has a reason to.
+func (o *buildOptions) imageAttrs() map[string]string {
+	attrs := map[string]string{"oci-mediatypes": "true"}
+	maps.Copy(attrs, o.output.Attrs)
+	return attrs
 }
 
 // layoutDelivery brings the images into an OCI layout: the image store, a
@@ -99,12 +95,8 @@ func layoutDelivery(o buildOptions) (*delivery, error) {
 	if err != nil {
 		return nil, err
 	}
-	attrs := maps.Clone(o.output.Attrs)
-	if attrs == nil {
-		attrs = map[string]string{}
-	}
+	attrs := o.imageAttrs()
 	attrs["tar"] = "false"
-	defaultTypes(attrs)
 	keeper := output.Keeper{Layout: layout, Names: o.names}
 	d := &delivery{
 		exports:   same(buildkit.Export{Type: ociExporter, Attrs: attrs, Store: layout.Blobs()}),

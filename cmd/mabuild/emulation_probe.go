@@ -51,10 +51,7 @@ tested. Exits with 3 if an architecture fails.`,
 				return err
 			}
 			if asJSON {
-				out := json.NewEncoder(os.Stdout)
-				out.SetIndent("", "  ")
-				out.SetEscapeHTML(false)
-				err = out.Encode(report)
+				err = printJSON(report)
 			} else {
 				err = report.print(os.Stdout)
 			}

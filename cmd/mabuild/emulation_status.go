@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -41,10 +40,7 @@ handler: a check for CI.`,
 				return err
 			}
 			if asJSON {
-				out := json.NewEncoder(os.Stdout)
-				out.SetIndent("", "  ")
-				out.SetEscapeHTML(false)
-				err = out.Encode(status)
+				err = printJSON(status)
 			} else {
 				err = status.print(os.Stdout)
 			}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -54,9 +53,7 @@ func newEngineStatusCommand() *cobra.Command {
 				return err
 			}
 			if asJSON {
-				out := json.NewEncoder(os.Stdout)
-				out.SetIndent("", "  ")
-				return out.Encode(info)
+				return printJSON(info)
 			}
 			node, err := buildkit.Dial(cmd.Context(), state.Address())
 			if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
@@ -27,28 +26,16 @@ func foreignPlatforms(plan *planner.Plan) []ocispec.Platform {
 	return list
 }
 
-// describeEmulation tells how foreign platforms are run.
-func (n *node) describeEmulation(ctx context.Context, needed []ocispec.Platform) {
-	if n.lease == nil || len(needed) == 0 {
-		return
-	}
-	if info, err := n.lease.Info(ctx); err == nil {
-		if how := info.Emulation.Describe(needed); how != "" {
-			fmt.Fprintln(os.Stderr, "Emulation:", how)
-		}
-	}
-}
-
-// emulator names what emulates a platform.
-func (n *node) emulator(ctx context.Context, platform ocispec.Platform) string {
-	if n.lease == nil {
+// emulators names what emulates the platforms, as far as that is known.
+func (n *node) emulators(ctx context.Context, foreign ...ocispec.Platform) string {
+	if n.lease == nil || len(foreign) == 0 {
 		return ""
 	}
 	info, err := n.lease.Info(ctx)
 	if err != nil {
 		return ""
 	}
-	return info.Emulation.Describe([]ocispec.Platform{platform})
+	return info.Emulation.Describe(foreign)
 }
 
 // emulationHint tells how to make the node run what it cannot run.

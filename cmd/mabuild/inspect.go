@@ -39,9 +39,7 @@ the name is there and from the registry otherwise.`,
 			case raw:
 				_, err = os.Stdout.Write(image.body)
 			case asJSON:
-				out := json.NewEncoder(os.Stdout)
-				out.SetIndent("", "  ")
-				err = out.Encode(image)
+				err = printJSON(image)
 			default:
 				err = image.print(os.Stdout)
 			}
@@ -128,7 +126,7 @@ func inspectImage(ctx context.Context, name, source string, root ocispec.Descrip
 	image := &inspected{
 		Name: name, Source: source, MediaType: root.MediaType, Digest: root.Digest, Size: root.Size, body: body,
 	}
-	if isManifest(root.MediaType) {
+	if root.MediaType == ocispec.MediaTypeImageManifest || root.MediaType == index.MediaTypeDockerManifest {
 		platform, err := configPlatform(ctx, body, fetch)
 		if err != nil {
 			return nil, err
@@ -152,10 +150,6 @@ func inspectImage(ctx context.Context, name, source string, root ocispec.Descrip
 		image.Platforms = append(image.Platforms, item)
 	}
 	return image, nil
-}
-
-func isManifest(mediaType string) bool {
-	return mediaType == ocispec.MediaTypeImageManifest || mediaType == "application/vnd.docker.distribution.manifest.v2+json"
 }
 
 // configPlatform is the platform of a manifest without an index.

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"encoding/json"
+	"os"
+
 	"github.com/spf13/cobra"
 )
 
@@ -43,4 +46,12 @@ func onUsageError(cmd *cobra.Command) {
 	for _, sub := range cmd.Commands() {
 		onUsageError(sub)
 	}
+}
+
+// printJSON writes a result for programs.
+func printJSON(result any) error {
+	out := json.NewEncoder(os.Stdout)
+	out.SetIndent("", "  ")
+	out.SetEscapeHTML(false)
+	return out.Encode(result)
 }

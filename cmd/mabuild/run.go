@@ -44,7 +44,7 @@ type buildOptions struct {
 
 // build composes the parts of a build and runs it.
 func build(ctx context.Context, o buildOptions) error {
-	plan, text, err := o.plan(ocispec.Platform{})
+	plan, text, err := o.plan()
 	if err != nil {
 		return err
 	}
@@ -70,7 +70,9 @@ func build(ctx context.Context, o buildOptions) error {
 	}
 	defer delivery.close()
 	if o.progress != progress.Quiet && o.progress != progress.JSON {
-		node.describeEmulation(ctx, o.needed)
+		if how := node.emulators(ctx, o.needed...); how != "" {
+			fmt.Fprintln(os.Stderr, "Emulation:", how)
+		}
 	}
 	display, err := progress.New(os.Stderr, o.progress)
 	if err != nil {
@@ -80,7 +82,7 @@ func build(ctx context.Context, o buildOptions) error {
 	solver, err := buildkit.NewSolver(buildkit.Options{
 		Node: node.Node, Source: source, Exports: delivery.exports, Labels: o.labels,
 		NoCache: o.noCache, Pull: o.pull, Report: reporter(display), Logger: logger,
-		RetryEmulated: o.retries, IdleTimeout: o.idleTimeout, Emulator: func(p ocispec.Platform) string { return node.emulator(ctx, p) },
+		RetryEmulated: o.retries, IdleTimeout: o.idleTimeout, Emulator: func(p ocispec.Platform) string { return node.emulators(ctx, p) },
 	})
 	if err != nil {
 		return errors.Join(err, display.Close())
@@ -117,12 +119,12 @@ func (o *buildOptions) read() ([]byte, error) {
 
 // plan reads and expands the Dockerfile, so that mistakes in it are found before
 // anything is started.
-func (o *buildOptions) plan(native ocispec.Platform) (*planner.Plan, []byte, error) {
+func (o *buildOptions) plan() (*planner.Plan, []byte, error) {
 	text, err := o.read()
 	if err != nil {
 		return nil, nil, err
 	}
-	plan, err := o.expand(text, native)
+	plan, err := o.expand(text, ocispec.Platform{})
 	return plan, text, err
 }
 

@@ -3,8 +3,7 @@ package main
 import (
 	"context"
 	"os"
-
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"slices"
 
 	"github.com/mabuild/mabuild/builder/engine"
 	"github.com/mabuild/mabuild/builder/tools"
@@ -43,23 +42,16 @@ func (c connection) findTools(ctx context.Context) (engine.Tools, error) {
 
 // missingQEMU are the architectures that are needed and that PATH has no QEMU for.
 func (c connection) missingQEMU(mode tools.Mode) []string {
-	if c.emulation == engine.Host || c.emulation == engine.Off || c.emulation.Choose(c.needed) == engine.Host {
+	if way := c.emulation.Choose(c.needed); way == engine.Host || way == engine.Off {
 		return nil
 	}
-	return emulatorNames(c.needed, func(arch emulation.Arch) bool {
-		_, err := arch.FindQEMU()
-		return err != nil || mode == tools.ImageOnly
-	})
-}
-
-// emulatorNames are QEMU's names of the platforms' architectures, as far as wanted.
-func emulatorNames(list []ocispec.Platform, wanted func(emulation.Arch) bool) []string {
 	var names []string
-	seen := map[string]bool{}
-	for _, p := range list {
+	for _, p := range c.needed {
 		arch, err := emulation.Lookup(p)
-		if err == nil && !seen[arch.Name] && wanted(arch) {
-			seen[arch.Name] = true
+		if err != nil || slices.Contains(names, arch.Name) {
+			continue
+		}
+		if _, err := arch.FindQEMU(); err != nil || mode == tools.ImageOnly {
 			names = append(names, arch.Name)
 		}
 	}

@@ -31,7 +31,7 @@ func InNamespace(t *testing.T) bool {
 	if os.Getenv(variable) != "" {
 		return true
 	}
-	before := hostTable(t)
+	before := HostTable(t)
 	cmd := Again(t, variable+"=1")
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
@@ -48,7 +48,7 @@ func InNamespace(t *testing.T) bool {
 	case testing.Verbose():
 		t.Logf("in the namespace:\n%s", output.Bytes())
 	}
-	if after := hostTable(t); !maps.Equal(before, after) {
+	if after := HostTable(t); !maps.Equal(before, after) {
 		t.Errorf("the machine's own binfmt_misc has changed from\n%v\nto\n%v", before, after)
 	}
 	return false
@@ -119,8 +119,8 @@ func Unavailable(t *testing.T, reason string) {
 	t.Skip(reason)
 }
 
-// hostTable is everything that can be seen of the machine's binfmt_misc.
-func hostTable(t *testing.T) map[string]string {
+// HostTable is everything that can be seen of the machine's binfmt_misc.
+func HostTable(t *testing.T) map[string]string {
 	t.Helper()
 	state := make(map[string]string)
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
