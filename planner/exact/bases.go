@@ -143,7 +143,7 @@ func (p *plan) baseFindings(ctx context.Context) ([]Finding, error) {
 			i = len(findings)
 			at[key] = i
 			findings = append(findings, Finding{
-				Rule: RuleBasePlatform, Level: LevelError, Line: u.line, Stage: u.stage, Ref: u.img.ref, Offered: u.img.offered(),
+				Rule: RuleBasePlatform, Level: LevelError, Line: u.line, Stage: u.stage, Ref: u.img.ref, Match: u.img.match, Offered: u.img.offered(),
 			})
 		}
 		f := &findings[i]
@@ -188,7 +188,7 @@ func (p *plan) explain(ctx context.Context, f *Finding, u use) {
 	case u.img.err != nil:
 		f.Rule = RuleBaseUnavailable
 		f.Message = fmt.Sprintf("%s cannot be looked up: %v", name, u.img.err)
-		f.Fix = "check the reference and the access to its registry"
+		f.Fix = "check the reference and the access to its registry; what is in no registry takes its place by --build-context " + name + "=IMAGE-OR-DIRECTORY"
 	case kind == MatchMissing:
 		f.Message = fmt.Sprintf("%s has no image for %s, it has %s", name, wanted, orNone(f.Offered))
 	case kind == MatchFallback:

@@ -57,6 +57,9 @@ func (p *plan) decode(j *job, def *llb.Definition) error {
 		if o.text == "" {
 			o.text = strings.TrimSpace(withoutPrefix(description["llb.customname"]))
 		}
+		if op.GetSource() != nil {
+			o.text = redacted(o.text)
+		}
 		o.places = p.placesOf(def.Source, string(o.digest))
 		known[string(o.digest)] = o
 		j.ops = append(j.ops, o)
@@ -101,7 +104,7 @@ func identify(o *operation) (digest.Digest, error) {
 	if source := op.GetSource(); source != nil {
 		for _, key := range []string{
 			pb.AttrLocalSessionID, pb.AttrIncludePatterns, pb.AttrFollowPaths, pb.AttrExcludePatterns,
-			pb.AttrSharedKeyHint, pb.AttrLocalUniqueID, pb.AttrOCILayoutSessionID, pb.AttrOCILayoutStoreID,
+			pb.AttrSharedKeyHint, pb.AttrLocalUniqueID, pb.AttrOCILayoutSessionID, pb.AttrOCILayoutStoreID, pb.AttrImageResolveMode,
 		} {
 			delete(source.Attrs, key)
 		}
@@ -260,7 +263,7 @@ func (p *plan) step(o *operation) *Step {
 	}
 	if source := o.op.GetSource(); source != nil {
 		if s.Command == "" {
-			s.Command = source.Identifier
+			s.Command = redacted(source.Identifier)
 		}
 		if o.origin != nil {
 			s.ExecPlatform = formatted(*o.origin)
@@ -278,13 +281,39 @@ func (p *plan) step(o *operation) *Step {
 	for _, input := range o.inputs {
 		s.Inputs = append(s.Inputs, input.id)
 	}
-	if o.op.GetExec() != nil {
+	if exec := o.op.GetExec(); exec != nil {
+		s.Args, s.Env, s.Mounts = exec.GetMeta().GetArgs(), exec.GetMeta().GetEnv(), mountsOf(exec)
 		s.State = StateEmulated
 		if platform, err := platforms.Parse(o.exec); err == nil && planner.Runnable(p.opts.Native, platform) {
 			s.State = StateNative
 		}
 	}
 	return s
+}
+
+// mountsOf lists what a command sees beside the files of its stage.
+func mountsOf(exec *pb.ExecOp) []Mount {
+	var mounts []Mount
+	for _, m := range exec.Mounts {
+		mount := Mount{Type: MountBind, Target: m.Dest}
+		switch m.MountType {
+		case pb.MountType_BIND:
+			if m.Dest == pb.RootMount {
+				continue
+			}
+		case pb.MountType_CACHE:
+			mount.Type, mount.ID = MountCache, m.GetCacheOpt().GetID()
+			mount.Sharing = strings.ToLower(m.GetCacheOpt().GetSharing().String())
+		case pb.MountType_TMPFS:
+			mount.Type = MountTmpfs
+		case pb.MountType_SECRET:
+			mount.Type, mount.ID = MountSecret, m.GetSecretOpt().GetID()
+		case pb.MountType_SSH:
+			mount.Type, mount.ID = MountSSH, m.GetSSHOpt().GetID()
+		}
+		mounts = append(mounts, mount)
+	}
+	return mounts
 }
 
 func kindOf(op *pb.Op) string {

@@ -73,8 +73,13 @@
 //
 // # Limits
 //
-//   - Named contexts are images, image layouts and directories; the main context is
-//     a directory. Git, archives and other targets are refused.
+//   - A context that is a URL is read through Options.Remote, as far as that decides
+//     about operations: the Dockerfile, whether it is an archive, and times for
+//     SOURCE_DATE_EPOCH. BuildKit resolves a branch again when it builds; a URL with
+//     a commit, and so other digests, makes sure that it builds what was planned.
+//   - Of git over SSH the server's key is part of the digests. BuildKit's code asks the
+//     host for it during conversion, and waits for hosts that do not answer.
+//   - Named contexts that are other targets, as in bake files, are refused.
 //   - A frontend that "# syntax=" names is not run. Result.Approximate is set unless
 //     it is a release of docker/dockerfile, which is close to the builtin one.
 //   - Files are not looked at, so COPY of what is not there is planned.

@@ -18,7 +18,8 @@ type capture struct {
 }
 
 func (c *capture) Solve(ctx context.Context, req gwclient.SolveRequest) (*gwclient.Result, error) {
-	if req.Definition == nil || len(req.Definition.Def) == 2 {
+	// What is read has no place in the Dockerfile.
+	if req.Definition == nil || len(req.Definition.GetSource().GetInfos()) == 0 {
 		if res, err := c.gateway.Solve(ctx, req); err == nil {
 			return res, nil
 		}
@@ -43,6 +44,11 @@ func Stock(ctx context.Context, opts Options) (map[string][]digest.Digest, error
 	opts, err := opts.complete()
 	if err != nil {
 		return nil, err
+	}
+	if opts.Dockerfile == nil && opts.remoteContext() {
+		if opts.Dockerfile, err = opts.readDockerfile(ctx); err != nil {
+			return nil, err
+		}
 	}
 	p := &plan{opts: opts}
 	if err := p.parse(); err != nil {

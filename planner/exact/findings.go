@@ -12,7 +12,7 @@ func (p *plan) findings(ctx context.Context) ([]Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	findings = slices.Concat(findings, p.pinned(), p.builtinDefaults(), p.early())
+	findings = slices.Concat(findings, p.pinned(), p.builtinDefaults(), p.early(), p.buildkitFindings())
 	for i := range findings {
 		findings[i].File = p.opts.Filename
 	}

@@ -32,6 +32,7 @@ type gateway struct {
 	images     *images
 	dirs       map[string]string // locals by name
 	dockerfile file
+	remote     Remote // nil if there is none
 }
 
 type file struct {
@@ -93,8 +94,12 @@ func (g *gateway) ResolveSourceMetadata(
 	ctx context.Context, op *pb.SourceOp, opt sourceresolver.Opt,
 ) (*sourceresolver.MetaResponse, error) {
 	ref, ok := strings.CutPrefix(op.Identifier, "docker-image://")
-	if !ok {
-		return nil, fmt.Errorf("looking up %s needs a builder", op.Identifier)
+	switch {
+	case ok:
+	case g.remote != nil && (isHTTP(op.Identifier) || strings.HasPrefix(op.Identifier, "git://")):
+		return g.remote.Metadata(ctx, op, opt)
+	default:
+		return nil, fmt.Errorf("looking up %s needs a builder", redacted(op.Identifier))
 	}
 	_, root, config, err := g.ResolveImageConfig(ctx, ref, opt)
 	if err != nil {
@@ -103,8 +108,8 @@ func (g *gateway) ResolveSourceMetadata(
 	return &sourceresolver.MetaResponse{Op: op, Image: &sourceresolver.ResolveImageResponse{Digest: root, Config: config}}, nil
 }
 
-// Solve gives access to local directories, which is all that a frontend solves
-// before it has converted a Dockerfile.
+// Solve gives access to local directories and to what servers have, which is all
+// that a frontend solves before it has converted a Dockerfile.
 func (g *gateway) Solve(_ context.Context, req gwclient.SolveRequest) (*gwclient.Result, error) {
 	res := gwclient.NewResult()
 	if req.Frontend != "" {
@@ -113,19 +118,11 @@ func (g *gateway) Solve(_ context.Context, req gwclient.SolveRequest) (*gwclient
 	if req.Definition == nil {
 		return res, nil
 	}
-	for _, dt := range req.Definition.Def {
-		var op pb.Op
-		if err := op.UnmarshalVT(dt); err != nil {
-			return nil, fmt.Errorf("reading an operation: %w", err)
-		}
-		source := op.GetSource()
-		if source == nil {
-			continue
-		}
-		local, ok := strings.CutPrefix(source.Identifier, "local://")
-		if !ok {
-			return nil, fmt.Errorf("reading %s needs a builder", source.Identifier)
-		}
+	source, unpack, err := readSource(req.Definition)
+	if err != nil {
+		return nil, err
+	}
+	if local, ok := strings.CutPrefix(source.Identifier, "local://"); ok {
 		ref := &directory{path: g.dirs[local]}
 		if local == "dockerfile" {
 			ref.extra = g.dockerfile
@@ -133,7 +130,32 @@ func (g *gateway) Solve(_ context.Context, req gwclient.SolveRequest) (*gwclient
 		res.SetRef(ref)
 		return res, nil
 	}
-	return nil, errors.New("operations other than reading local files need a builder")
+	ref, err := g.solveRemote(source, unpack)
+	if err != nil {
+		return nil, err
+	}
+	res.SetRef(ref)
+	return res, nil
+}
+
+// readSource finds the one source of a definition, and whether it is unpacked.
+func readSource(def *pb.Definition) (source *pb.SourceOp, unpack bool, err error) {
+	for _, dt := range def.Def {
+		var op pb.Op
+		if err := op.UnmarshalVT(dt); err != nil {
+			return nil, false, fmt.Errorf("reading an operation: %w", err)
+		}
+		if source == nil {
+			source = op.GetSource()
+		}
+		for _, action := range op.GetFile().GetActions() {
+			unpack = unpack || action.GetCopy().GetAttemptUnpackDockerCompatibility()
+		}
+	}
+	if source == nil {
+		return nil, false, errors.New("operations other than reading files need a builder")
+	}
+	return source, unpack, nil
 }
 
 // directory is a local source. An empty path is an empty directory.

@@ -19,7 +19,8 @@ import (
 
 // Options says what to plan.
 type Options struct {
-	// Dockerfile is the text to plan.
+	// Dockerfile is the text to plan. If it is nil and the context is a URL, it is
+	// read from there.
 	Dockerfile []byte
 
 	// Filename, Platforms, BuildPlatform, Target and Args are as in
@@ -30,17 +31,23 @@ type Options struct {
 	Target        string
 	Args          map[string]string
 
-	// Context is the directory of the build context. Only .dockerignore is read
-	// there. Empty means an empty context.
+	// Context is the directory of the build context, of which only .dockerignore is
+	// read, or the URL of a git repository, an archive or a Dockerfile. Empty means an
+	// empty context.
 	Context string
 
+	// Remote reads contexts that are URLs; it is required for them. It is called
+	// concurrently, and often for the same source.
+	Remote Remote
+
 	// DockerfileDir is the directory of the Dockerfile, where an ignore file of
-	// its own is looked for (NAME.dockerignore). Empty means that there is none.
+	// its own is looked for (NAME.dockerignore). Empty means that there is none or,
+	// with a context that is a URL, that Filename is a path in the context.
 	DockerfileDir string
 
 	// NamedContexts are the values of --build-context by name, which may end in
-	// "::PLATFORM": docker-image://REF, oci-layout://DIR[:TAG][@DIGEST], or a
-	// directory.
+	// "::PLATFORM": docker-image://REF, oci-layout://DIR[:TAG][@DIGEST], the URL of a
+	// git repository or a file, or a directory. URLs are not looked up.
 	NamedContexts map[string]string
 
 	// Native lists the platforms whose programs the builder runs without an
@@ -53,6 +60,10 @@ type Options struct {
 
 	// AllStages includes the images of stages that the target does not reach.
 	AllStages bool
+
+	// Pull is set if the build asks the registry about every image, which is part of
+	// the digests of its steps.
+	Pull bool
 
 	// SessionID is the client session that the build will have. With it, and with
 	// the same context, Step.Digests are those of the builder's vertices.
@@ -109,6 +120,9 @@ func (o Options) complete() (Options, error) {
 	if o.SessionID == "" {
 		o.SessionID = "plan"
 	}
+	if o.remoteContext() {
+		return o, o.checkRemote()
+	}
 	return o, nil
 }
 
@@ -135,9 +149,14 @@ func openContexts(named map[string]string) (*sources, error) {
 			}
 			s.layouts[store] = l
 			s.values[key] = fmt.Sprintf("oci-layout://%s@%s", store, root)
-		case found || strings.HasPrefix(value, "target:") || strings.HasPrefix(value, "git@"):
+		case isRemote(value):
+			if err := remoteValue(name, value); err != nil {
+				return nil, err
+			}
+			s.values[key] = value
+		case found || strings.HasPrefix(value, "target:"):
 			return nil, fmt.Errorf(
-				"planning with the build context %s=%s: only docker-image://, oci-layout:// and directories can be planned; download it and name the directory", name, value)
+				"planning with the build context %s=%s: only docker-image://, oci-layout://, https://, git:// and directories can be planned; download it and name the directory", name, redacted(value))
 		default:
 			info, err := os.Stat(value)
 			if err == nil && !info.IsDir() {

@@ -19,6 +19,7 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/linter"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	"github.com/moby/buildkit/frontend/dockerui"
+	"github.com/moby/buildkit/solver/pb"
 
 	"github.com/mabuild/mabuild/planner"
 )
@@ -48,6 +49,7 @@ type job struct {
 
 	byStage  map[int][]*operation // by the first place
 	declared []declaration        // ARGs with a default
+	warnings []Finding            // of BuildKit's own rules
 }
 
 // Plan converts the Dockerfile as BuildKit does, once per platform, and says
@@ -60,6 +62,11 @@ func Plan(ctx context.Context, opts Options) (*Result, error) {
 	opts, err := opts.complete()
 	if err != nil {
 		return nil, err
+	}
+	if opts.Dockerfile == nil && opts.DockerfileDir == "" && opts.remoteContext() {
+		if opts.Dockerfile, err = opts.readDockerfile(ctx); err != nil {
+			return nil, err
+		}
 	}
 	p := &plan{opts: opts}
 	if err := p.parse(); err != nil {
@@ -173,10 +180,18 @@ func syntaxOf(opts Options) (ref string, approximate bool) {
 	return ref, !official || strings.Contains(tag, "labs")
 }
 
+// largeFile is how many lines make a Dockerfile that is converted for one
+// platform at a time, since a conversion takes some 10 KiB for each.
+const largeFile = 5000
+
 // convertAll converts the Dockerfile for every platform, some at a time.
 func (p *plan) convertAll(ctx context.Context) error {
 	failed := make([]error, len(p.jobs))
-	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
+	atOnce := runtime.GOMAXPROCS(0)
+	if len(p.lines) > largeFile {
+		atOnce = 1
+	}
+	slots := make(chan struct{}, atOnce)
 	var group sync.WaitGroup
 	for i, j := range p.jobs {
 		group.Go(func() {
@@ -206,8 +221,13 @@ func (p *plan) convert(ctx context.Context, j *job) error {
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", p.opts.Filename, err)
 	}
+	checks, err := p.buildkitChecks(client.LinterConfig)
+	if err != nil {
+		return err
+	}
+	client.LinterConfig = &checks.config
 	converted, err := dockerfile2llb.Dockerfile2LLB(ctx, source.Data, dockerfile2llb.ConvertOpt{
-		Config: client.Config, Client: client, SourceMap: source.SourceMap,
+		Config: client.Config, Client: client, SourceMap: source.SourceMap, Warn: checks.warn,
 		MetaResolver: client.GatewayClient(), TargetPlatform: &j.Platform, AllStages: p.opts.AllStages,
 	})
 	if err != nil {
@@ -216,6 +236,7 @@ func (p *plan) convert(ctx context.Context, j *job) error {
 		}
 		return p.foreign(p.located(err))
 	}
+	j.warnings = checks.findings
 	def, err := converted.State.Marshal(ctx)
 	if err != nil {
 		return p.located(err)
@@ -227,6 +248,9 @@ func (p *plan) convert(ctx context.Context, j *job) error {
 func (p *plan) gateway(j *job) *gateway {
 	filename := path.Base(filepath.ToSlash(p.opts.Filename))
 	options := map[string]string{"filename": filename, "platform": j.name, "target": j.Target}
+	if p.opts.Pull {
+		options["image-resolve-mode"] = pb.AttrImageResolveModeForcePull
+	}
 	for name, value := range p.opts.Args {
 		options["build-arg:"+name] = value
 	}
@@ -234,10 +258,18 @@ func (p *plan) gateway(j *job) *gateway {
 		options["context:"+name] = value
 	}
 	dirs := maps.Clone(p.contexts.dirs)
-	dirs["context"] = p.opts.Context
 	dirs["dockerfile"] = p.opts.DockerfileDir
+	switch {
+	case !p.opts.remoteContext():
+		dirs["context"] = p.opts.Context
+	case p.opts.DockerfileDir != "": // on this machine
+		options["context"], options["dockerfilekey"] = p.opts.Context, dockerui.DefaultLocalNameDockerfile
+	default:
+		filename = p.opts.inContext()
+		options["context"], options["filename"] = p.opts.Context, filename
+	}
 	return &gateway{
-		options: options, session: p.opts.SessionID, build: p.opts.BuildPlatform, images: p.images, dirs: dirs,
+		remote: p.opts.Remote, options: options, session: p.opts.SessionID, build: p.opts.BuildPlatform, images: p.images, dirs: dirs,
 		dockerfile: file{name: filename, text: p.opts.Dockerfile},
 	}
 }

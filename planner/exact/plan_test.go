@@ -127,6 +127,9 @@ func findingTests() map[string]findingTest {
 		"case 12: image in COPY --from": {
 			dockerfile: "FROM base\nCOPY --from=amdonly /bin/busybox /b", want: "2 base-platform linux/arm64", fix: "FROM --platform=$BUILDPLATFORM amdonly AS NAME",
 		},
+		"case 14: image that is in no registry": {
+			dockerfile: "FROM built-just-now\nRUN true", want: "1 base-unavailable linux/amd64 linux/arm64", fix: "--build-context built-just-now=",
+		},
 		"early argument from the parent stage": {
 			dockerfile: "FROM --platform=$BUILDPLATFORM base AS a\nARG TARGETPLATFORM\nFROM a AS b\nRUN make\nFROM scratch\nCOPY --from=b /x /",
 			want:       "2 arg-early linux/amd64 linux/arm64", fix: "declare ARG TARGETPLATFORM in stage b, below line 4",
@@ -139,6 +142,9 @@ func checkFindings(t *testing.T, result *exact.Result, want, message, fix string
 	t.Helper()
 	var got []string
 	for _, f := range result.Findings {
+		if f.URL != "" {
+			continue // BuildKit's rules have a test of their own
+		}
 		got = append(got, strings.Join([]string{string(rune('0' + f.Line)), f.Rule, strings.Join(f.Platforms, " ")}, " "))
 		if !strings.Contains(f.Message, message) || !strings.Contains(f.Fix, fix) || f.Fix == "" || f.File != "Dockerfile" {
 			t.Errorf("finding %+v\nhas not message %q with fix %q", f, message, fix)
@@ -300,7 +306,7 @@ func TestErrors(t *testing.T) {
 		},
 		"endless chain":            {dockerfile: "FROM base\n" + strings.Repeat("RUN true\n", 3000), want: "3000 instructions build on each other", line: 1},
 		"no resolver":              {dockerfile: "FROM base", change: func(o *exact.Options) { o.Resolver = nil }, want: "set Options.Resolver"},
-		"context from a server":    {dockerfile: "FROM base", change: func(o *exact.Options) { o.NamedContexts = map[string]string{"x": "https://example.com/x.git"} }, want: "build context x=https://example.com/x.git"},
+		"context over plain ssh":   {dockerfile: "FROM base", change: func(o *exact.Options) { o.NamedContexts = map[string]string{"x": "ssh://me:secret@example.com/x"} }, want: "build context x=ssh://xxxxx@example.com/x: BuildKit takes only"},
 		"context of a bake file":   {dockerfile: "FROM base", change: func(o *exact.Options) { o.NamedContexts = map[string]string{"x": "target:y"} }, want: "build context x=target:y"},
 		"directory that is none":   {dockerfile: "FROM base", change: func(o *exact.Options) { o.NamedContexts = map[string]string{"x": "plan_test.go"} }, want: "plan_test.go is no directory"},
 		"layout that is none":      {dockerfile: "FROM base", change: func(o *exact.Options) { o.NamedContexts = map[string]string{"x": "oci-layout://testdata"} }, want: "index.json"},

@@ -98,6 +98,33 @@ type Step struct {
 	ExecPlatform string
 	State        State
 	Shared       bool // between jobs
+
+	// Args, Env and Mounts are those of the process that a RUN starts: the words
+	// of its command line, NAME=VALUE of the base image, ENV and ARG, and what
+	// --mount adds to the files of the stage.
+	Args   []string
+	Env    []string
+	Mounts []Mount
+}
+
+// MountType says what a RUN mounts.
+type MountType string
+
+// The types of mounts.
+const (
+	MountBind   MountType = "bind" // files of a stage, an image or a context
+	MountCache  MountType = "cache"
+	MountTmpfs  MountType = "tmpfs"
+	MountSecret MountType = "secret"
+	MountSSH    MountType = "ssh"
+)
+
+// Mount is what --mount adds to the files that a RUN sees.
+type Mount struct {
+	Type    MountType
+	Target  string
+	ID      string // of a cache, a secret or an agent
+	Sharing string // of a cache: shared, private or locked
 }
 
 // Match says which image a reference gives for a platform.
@@ -156,7 +183,7 @@ const (
 
 // Finding is something to know before building.
 type Finding struct {
-	Rule      string
+	Rule      string // ours with hyphens, BuildKit's own in CamelCase
 	Level     Level
 	Platforms []string // of the jobs concerned
 	File      string
@@ -164,9 +191,11 @@ type Finding struct {
 	Stage     string
 	Message   string
 	Fix       string
+	URL       string // of BuildKit's page about the rule, empty for our own
 
-	// Ref, Wanted and Offered are set if the finding is about an image.
+	// Ref, Match, Wanted and Offered are set if the finding is about an image.
 	Ref     string
+	Match   Match // empty if the image could not be looked up
 	Wanted  []string
 	Offered []string
 
