@@ -1,18 +1,60 @@
 // Package show writes plans for people and for programs.
 //
+// # The screen
+//
 // [Text] is one screen: a row per stage, a column per platform, the emulated steps
 // and the findings below.
 //
-//	Dockerfile · 3 stages · native linux/amd64 · QEMU for linux/arm64
+//	Dockerfile · 3 stages · native linux/amd64 · QEMU for arm64
 //
-//	  STAGE   FROM          amd64     arm64
-//	  assets  node:22       ● 2 RUN   = amd64
-//	  build   golang:1.26   ● 1 RUN   ▲ 1 RUN
-//	  final   debian:12     ● copy    ● copy
+//	  STAGE   FROM                amd64    arm64    NEEDS
+//	  assets  node:22 (on amd64)  ● 2 RUN  = amd64
+//	  build   golang:1.26         ● 1 RUN  ▲ 1 RUN
+//	  final   └ build             ● copy   ● copy   assets L20
 //
-// A mark says how a stage runs for a platform: ● natively, ▲ emulated, = not again
-// because it is shared with the platform named, ✗ not at all because its base is
-// not made for the platform, — not needed.
+// A mark says how a stage is made for a platform: ● natively, ▲ emulated, = not
+// again because it is shared with the platform or the stage named, ✗ not at all
+// because an image that it needs is not made for the platform, — not needed. The
+// number is that of the commands that run for this platform first, so that the
+// numbers of a table add up to the distinct commands. "(on amd64)" is a base whose
+// commands execute there whatever the target is; └ is another stage. NEEDS are the
+// stages and images that files come from.
 //
-// [JSON] has everything that the plan knows. Its fields are added to, never renamed.
+// Everything fits Options.Width. What gives way is, in this order: the end of
+// NEEDS, times, the words in cells, the middle of references (not their tags), and
+// at last the table is written in parts. Of more than 20 stages, those that are
+// native or shared and have no finding are counted instead. Of the emulated
+// commands, the six slowest are shown if Options.Forecast knows them, and the first
+// six otherwise; a line stands for all platforms of a command.
+//
+// [Explain] is a screen about one line of the Dockerfile: where it runs, what it
+// needs, and why it runs several times. It is made from exact.Explain.
+//
+// # Pictures
+//
+// [SVG] is the graph of the stages from left to right: boxes for stages with a cell
+// for each platform, small boxes for images, lines for FROM, COPY and mounts. It
+// has no font, script or style from elsewhere, has colours for light and dark
+// viewers, and says all that colours say with marks, too. Titles that appear under
+// the pointer tell details, findings among them. Its bytes depend on the plan only.
+// A graph with more lines than anybody could follow is an error.
+//
+// [DOT] is the same for Graphviz. In both, stages that nothing needs are left out.
+//
+// # Documents
+//
+// [JSON] has everything that the plan knows but the environment of commands.
+// docs/plan.schema.json describes it; its fields are added to, never renamed.
+//
+// [SARIF] has the findings for code scanning, in version 2.1.0 of that format.
+// Paths are relative to Options.Root, or else to the current directory, which is to
+// be the root of the repository; a file elsewhere has an absolute address. The
+// fingerprint of a finding does not depend on its line, so that an alert stays the
+// same one while the file changes around it.
+//
+// # Time
+//
+// With Options.Forecast, cells, emulated commands, explanations and pictures have
+// times, and the screen and the JSON form say how long all takes. A command without
+// an estimate has no time; nothing is guessed here.
 package show

@@ -1,165 +1,103 @@
 package show
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
-	"unicode/utf8"
+	"time"
 
 	"github.com/mabuild/mabuild/planner/exact"
 )
 
-// Options of [Text].
-type Options struct {
-	// File names the Dockerfile.
-	File string
-	// ASCII avoids characters that some terminals do not have.
-	ASCII bool
-	// Width cuts commands so that lines fit; zero is 100 columns.
-	Width int
-}
-
-// marks are the characters of a table.
-type marks struct{ native, emulated, shared, impossible, unused, dot, ellipsis string }
-
-func (o Options) marks() marks {
-	if o.ASCII {
-		return marks{"*", "^", "=", "x", "-", "|", "..."}
-	}
-	return marks{"●", "▲", "=", "✗", "—", "·", "…"}
-}
-
 // Text writes a plan on one screen.
 func Text(w io.Writer, plan *exact.Result, opts Options) error {
-	if opts.Width == 0 {
-		opts.Width = 100
-	}
-	v := view{plan: plan, opts: opts, marks: opts.marks()}
+	v := newView(plan, opts)
 	var b strings.Builder
 	v.head(&b)
 	v.table(&b)
 	v.counts(&b)
-	v.emulated(&b)
+	v.slow(&b)
 	v.findings(&b)
+	v.last(&b)
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-type view struct {
-	plan  *exact.Result
-	opts  Options
-	marks marks
-}
-
-func (v view) head(b *strings.Builder) {
-	parts := []string{v.opts.File, plural(len(v.reached()), "stage")}
-	if v.plan.Target != "" {
-		parts = append(parts, "target "+v.plan.Target)
+func (v *view) head(b *strings.Builder) {
+	reached := 0
+	for i := range v.stages {
+		if v.stages[i].reached() {
+			reached++
+		}
 	}
-	parts = append(parts, "native "+v.plan.BuildPlatform)
+	dot := v.marks.dot
+	text := clean(v.opts.File) + " " + dot + " " + plural(reached, "stage")
+	if v.plan.Target != "" {
+		text += " " + dot + " target " + v.plan.Target
+	}
+	text += " " + dot + " native " + v.plan.BuildPlatform
 	if list := v.emulatedPlatforms(); len(list) > 0 {
-		parts = append(parts, "QEMU for "+strings.Join(list, " "))
+		text += " " + dot + " QEMU for " + strings.Join(shortAll(list), " ")
 	}
 	if v.plan.Approximate {
-		parts = append(parts, "approximate: "+v.plan.Syntax+" decides")
+		text += " " + dot + " approximate: " + v.plan.Syntax + " decides"
 	}
-	b.WriteString(strings.Join(parts, " "+v.marks.dot+" ") + "\n\n")
+	paragraph(b, "", text, v.opts.Width, 2)
+	b.WriteString("\n")
 }
 
-// reached are the stages that some platform needs.
-func (v view) reached() []exact.Stage {
-	return slices.DeleteFunc(slices.Clone(v.plan.Stages), func(s exact.Stage) bool { return len(s.ExecPlatform) == 0 })
-}
-
-func (v view) emulatedPlatforms() []string {
-	var list []string
-	for _, s := range v.plan.Steps {
-		if s.State == exact.StateEmulated && !slices.Contains(list, s.ExecPlatform) {
-			list = append(list, s.ExecPlatform)
-		}
-	}
-	return list
-}
-
-func (v view) table(b *strings.Builder) {
-	rows := [][]string{append([]string{"STAGE", "FROM"}, shortAll(v.plan.Platforms)...)}
-	for _, stage := range v.reached() {
-		row := []string{stage.Name, stage.Base}
-		for _, p := range v.plan.Platforms {
-			row = append(row, v.cell(stage, p))
-		}
-		rows = append(rows, row)
-	}
-	writeTable(b, rows)
-	legend := fmt.Sprintf("%s native   %s shared with   %s emulated   %s impossible", v.marks.native, v.marks.shared, v.marks.emulated, v.marks.impossible)
-	b.WriteString("\n  " + legend + "\n\n")
-}
-
-// cell tells how a stage runs for one platform.
-func (v view) cell(stage exact.Stage, platform string) string {
-	if _, ok := stage.ExecPlatform[platform]; !ok {
-		return v.marks.unused
-	}
-	if v.impossible(stage, platform) {
-		return v.marks.impossible
-	}
-	runs, emulated, sharedWith := 0, false, ""
-	for _, s := range v.runs() {
-		if s.Stage != stage.Name || !slices.Contains(s.Platforms, platform) {
-			continue
-		}
-		runs++
-		emulated = emulated || s.State == exact.StateEmulated
-		if first := s.Platforms[0]; first != platform {
-			sharedWith = first
-		}
-	}
-	switch {
-	case runs == 0:
-		return v.marks.native + " copy"
-	case sharedWith != "":
-		return v.marks.shared + " " + short(sharedWith)
-	case emulated:
-		return fmt.Sprintf("%s %d RUN", v.marks.emulated, runs)
-	}
-	return fmt.Sprintf("%s %d RUN", v.marks.native, runs)
-}
-
-// runs are the steps that run a command.
-func (v view) runs() []exact.Step {
-	var list []exact.Step
-	for _, s := range v.plan.Steps {
-		if s.State != "" {
-			list = append(list, s)
-		}
-	}
-	return list
-}
-
-// impossible reports whether an error about the stage concerns the platform.
-func (v view) impossible(stage exact.Stage, platform string) bool {
-	return slices.ContainsFunc(v.plan.Findings, func(f exact.Finding) bool {
-		return f.Rule == exact.RuleBasePlatform && f.Level == exact.LevelError && f.Stage == stage.Name && slices.Contains(f.Platforms, platform)
-	})
-}
-
-func (v view) counts(b *strings.Builder) {
-	requested, emulated := 0, 0
-	for _, s := range v.runs() {
+func (v *view) counts(b *strings.Builder) {
+	requested, emulated, impossible := 0, 0, 0
+	for _, s := range v.runs {
 		requested += len(s.Platforms)
-		if s.State == exact.StateEmulated {
+		switch {
+		case v.dead[s.ID]:
+			impossible++
+		case s.State == exact.StateEmulated:
 			emulated++
 		}
 	}
-	fmt.Fprintf(b, "  RUN steps  %d requested, %d distinct, %d emulated\n", requested, len(v.runs()), emulated)
+	text := fmt.Sprintf("%d requested, %d distinct, %d emulated", requested, len(v.runs), emulated)
+	if impossible > 0 {
+		text += fmt.Sprintf(", %d impossible", impossible)
+	}
+	paragraph(b, "  RUN steps  ", text, v.opts.Width, 13)
 	good := 0
 	for _, base := range v.plan.Bases {
 		if base.Err == nil && !hasMismatch(base) {
 			good++
 		}
 	}
-	fmt.Fprintf(b, "  Bases      %d of %d have all platforms\n\n", good, len(v.plan.Bases))
+	paragraph(b, "  Bases      ", fmt.Sprintf("%d of %d have all platforms", good, len(v.plan.Bases)), v.opts.Width, 13)
+	if text := v.forecast(); text != "" {
+		paragraph(b, "  Forecast   ", text, v.opts.Width, 13)
+	}
+	b.WriteString("\n")
+}
+
+// forecast sums up how long it will take, nothing if that is not known.
+func (v *view) forecast() string {
+	f := v.opts.Forecast
+	if f == nil || f.Known == 0 {
+		return ""
+	}
+	text := duration(f.Total)
+	if f.Spread > 0 {
+		text += " " + v.marks.spread + duration(f.Spread)
+	}
+	if f.Slowest != "" {
+		text += "; slowest " + f.Slowest + " " + duration(f.Platforms[f.Slowest].Duration)
+		if f.Dominant.Line > 0 {
+			text += fmt.Sprintf(", %.0f%% of it L%d", 100*f.Dominant.Share, f.Dominant.Line)
+		}
+	}
+	if f.Unknown > 0 {
+		text += fmt.Sprintf("; without %s never measured", plural(f.Unknown, "RUN step"))
+	}
+	return text + " (" + plural(f.Builds, "earlier build") + ")"
 }
 
 func hasMismatch(base exact.UsedBase) bool {
@@ -171,84 +109,167 @@ func hasMismatch(base exact.UsedBase) bool {
 	return false
 }
 
-func (v view) emulated(b *strings.Builder) {
-	some := false
-	for _, s := range v.runs() {
-		if s.State != exact.StateEmulated {
+// slowRun is a line whose command is emulated, for one platform or several.
+type slowRun struct {
+	line      int
+	stage     string
+	command   string
+	platforms []string
+	time      time.Duration // of the slowest
+}
+
+// slowShown is how many emulated commands are shown.
+const slowShown = 6
+
+// emulatedRuns returns the commands that are emulated, the slowest first if that is known.
+func (v *view) emulatedRuns() []slowRun {
+	var list []slowRun
+	at := make(map[int]int) // by line
+	for _, s := range v.runs {
+		if s.State != exact.StateEmulated || v.dead[s.ID] {
 			continue
 		}
-		some = true
-		line := fmt.Sprintf("  %s L%-4d %-12s emulated on %s: ", v.marks.emulated, s.Line, s.Stage, s.ExecPlatform)
-		b.WriteString(line + v.cut(s.Command, v.opts.Width-utf8.RuneCountInString(line)) + "\n")
+		i, ok := at[s.Line]
+		if !ok {
+			i = len(list)
+			at[s.Line] = i
+			list = append(list, slowRun{line: s.Line, stage: s.Stage, command: commandText(s.Command)})
+		}
+		if !slices.Contains(list[i].platforms, short(s.ExecPlatform)) {
+			list[i].platforms = append(list[i].platforms, short(s.ExecPlatform))
+		}
+		list[i].time = max(list[i].time, v.estimate(s.ID))
 	}
-	if some {
-		b.WriteString("\n")
-	}
+	slices.SortStableFunc(list, func(a, b slowRun) int { return cmp.Compare(b.time, a.time) })
+	return list
 }
 
-func (v view) cut(text string, width int) string {
-	text = strings.Join(strings.Fields(text), " ")
-	runes := []rune(text)
-	if width < 10 {
-		width = 10
-	}
-	if len(runes) <= width {
+var runFlags = regexp.MustCompile(`^RUN\s+(--[a-z]+(=\S+)?\s+)*`)
+
+// commandText leaves out what is the same in front of most commands.
+func commandText(command string) string {
+	if text := runFlags.ReplaceAllString(command, ""); text != "" {
 		return text
 	}
-	return string(runes[:width-utf8.RuneCountInString(v.marks.ellipsis)]) + v.marks.ellipsis
+	return command
 }
 
-func (v view) findings(b *strings.Builder) {
-	counts := map[exact.Level]int{}
+func (v *view) slow(b *strings.Builder) {
+	list := v.emulatedRuns()
+	if len(list) == 0 {
+		return
+	}
+	shown := list[:min(len(list), slowShown)]
+	line, stage, on, times := 0, 0, 0, 0
+	for _, r := range shown {
+		line = max(line, len(fmt.Sprint(r.line)))
+		stage = max(stage, columns(clean(r.stage)))
+		on = max(on, columns(strings.Join(r.platforms, " ")))
+		if r.time > 0 {
+			times = max(times, len(duration(r.time))+2)
+		}
+	}
+	stage, on = min(stage, v.opts.Width/6), min(on, v.opts.Width/4)
+	for _, r := range shown {
+		text := fmt.Sprintf("  %s L%s  %s  %s  ", v.marks.emulated, pad(fmt.Sprint(r.line), line),
+			pad(cut(r.stage, stage, v.marks.ellipsis), stage), pad(cut(strings.Join(r.platforms, " "), on, v.marks.ellipsis), on))
+		if times > 0 {
+			known := "?"
+			if r.time > 0 {
+				known = duration(r.time)
+			}
+			text += pad(known, times)
+		}
+		b.WriteString(text + cut(r.command, v.opts.Width-columns(text), v.marks.ellipsis) + "\n")
+	}
+	if more := len(list) - len(shown); more > 0 {
+		fmt.Fprintf(b, "  and %d more: --format=json\n", more)
+	}
+	b.WriteString("\n")
+}
+
+func (v *view) findings(b *strings.Builder) {
 	for _, f := range v.plan.Findings {
-		counts[f.Level]++
-		fmt.Fprintf(b, "  %-7s %s  L%d", f.Level, f.Rule, f.Line)
-		if f.Stage != "" {
-			fmt.Fprintf(b, " (%s)", f.Stage)
-		}
-		fmt.Fprintf(b, "  %s\n", f.Message)
-		if f.Fix != "" {
-			fmt.Fprintf(b, "          %s\n", f.Fix)
-		}
+		v.finding(b, f)
 	}
 	if len(v.plan.Findings) > 0 {
 		b.WriteString("\n")
 	}
-	fmt.Fprintf(b, "%s, %s, %s\n", plural(counts[exact.LevelError], "error"), plural(counts[exact.LevelWarning], "warning"), plural(counts[exact.LevelNote], "note"))
 }
 
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
+// finding writes one finding. Its words go below each other if they do not fit.
+func (v *view) finding(b *strings.Builder, f exact.Finding) {
+	const indent = 10
+	text := clean(f.Rule)
+	if f.Line > 0 {
+		text += fmt.Sprintf("  L%d", f.Line)
 	}
-	return fmt.Sprintf("%d %ss", n, what)
-}
-
-// short leaves the operating system of nearly every image out.
-func short(platform string) string { return strings.TrimPrefix(platform, "linux/") }
-
-func shortAll(list []string) []string {
-	out := make([]string, len(list))
-	for i, p := range list {
-		out[i] = short(p)
+	if f.Stage != "" {
+		text += " (" + cut(f.Stage, 24, v.marks.ellipsis) + ")"
 	}
-	return out
+	prefix := fmt.Sprintf("  %-7s %s  ", f.Level, text)
+	if columns(prefix) > v.opts.Width/2 {
+		b.WriteString("  " + pad(string(f.Level), 7) + " " + cut(text, v.opts.Width-indent, v.marks.ellipsis) + "\n")
+		prefix = strings.Repeat(" ", indent)
+	}
+	paragraph(b, prefix, f.Message, v.opts.Width, indent)
+	if f.Fix != "" {
+		paragraph(b, strings.Repeat(" ", indent), f.Fix, v.opts.Width, indent)
+	}
 }
 
-// writeTable aligns columns by characters; text/tabwriter counts bytes of none of
-// the marks right on all terminals.
-func writeTable(b *strings.Builder, rows [][]string) {
-	widths := make([]int, len(rows[0]))
-	for _, row := range rows {
-		for i, cell := range row {
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+// last counts the findings and says where there is more.
+func (v *view) last(b *strings.Builder) {
+	counts := make(map[exact.Level]int)
+	for _, f := range v.plan.Findings {
+		counts[f.Level]++
+	}
+	text := fmt.Sprintf("%s, %s, %s", plural(counts[exact.LevelError], "error"), plural(counts[exact.LevelWarning], "warning"), plural(counts[exact.LevelNote], "note"))
+	more := "more:"
+	if line := v.puzzling(); line > 0 {
+		more += fmt.Sprintf(" --explain L%d", line)
+	}
+	more += " --format=json|svg"
+	if len(v.plan.Findings) > 0 {
+		more += "|sarif"
+	}
+	if columns(text)+5+columns(more) <= v.opts.Width {
+		b.WriteString(text + "     " + more + "\n")
+		return
+	}
+	paragraph(b, "", text, v.opts.Width, 2)
+	paragraph(b, "", more, v.opts.Width, 2)
+}
+
+// puzzling is the line that is most worth explaining: a command that a finding
+// is about, or one that is emulated, or one that runs several times.
+func (v *view) puzzling() int {
+	for _, f := range v.plan.Findings {
+		for _, s := range v.runs {
+			if s.Line <= f.Line && f.Line <= s.EndLine {
+				return s.Line
+			}
+		}
+		if f.Rule == exact.RuleArgEarly {
+			return v.repeated(f.Line, func(s exact.Step) string { return s.ExecPlatform })
 		}
 	}
-	for _, row := range rows {
-		line := " "
-		for i, cell := range row {
-			line += " " + cell + strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+2)
-		}
-		b.WriteString(strings.TrimRight(line, " ") + "\n")
+	if list := v.emulatedRuns(); len(list) > 0 {
+		return list[0].line
 	}
+	return v.repeated(0, func(exact.Step) string { return "" })
+}
+
+// repeated is the first line after another one whose command runs more than once,
+// where only runs with the same key count.
+func (v *view) repeated(after int, key func(exact.Step) string) int {
+	seen := make(map[string]bool)
+	for _, s := range v.runs {
+		k := fmt.Sprintf("%d %s", s.Line, key(s))
+		if s.Line > after && seen[k] {
+			return s.Line
+		}
+		seen[k] = true
+	}
+	return 0
 }

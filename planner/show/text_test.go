@@ -2,103 +2,100 @@ package show_test
 
 import (
 	"bytes"
-	"context"
-	"encoding/json"
-	"flag"
-	"os"
-	"path/filepath"
+	"fmt"
+	"strings"
 	"testing"
+	"unicode/utf8"
 
-	"github.com/google/go-cmp/cmp"
-	digest "github.com/opencontainers/go-digest"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-
-	"github.com/mabuild/mabuild/planner"
 	"github.com/mabuild/mabuild/planner/exact"
 	"github.com/mabuild/mabuild/planner/show"
 )
 
-var update = flag.Bool("update", false, "rewrite the golden files")
-
-// images has every image for every platform but one.
-type images struct{ lacks string }
-
-func (r images) Resolve(_ context.Context, ref string) (*exact.Base, error) {
-	base := &exact.Base{Ref: ref, Digest: digest.FromString(ref), MediaType: ocispec.MediaTypeImageIndex}
-	for _, arch := range []string{"amd64", "arm64", "s390x"} {
-		if arch != r.lacks {
-			base.Manifests = append(base.Manifests, ocispec.Descriptor{
-				MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromString(ref + arch), Size: 1,
-				Platform: &ocispec.Platform{OS: "linux", Architecture: arch},
-			})
-		}
-	}
-	return base, nil
-}
-
-func (images) Config(_ context.Context, _ string, manifest ocispec.Descriptor) ([]byte, error) {
-	// BuildKit takes an image without layers for scratch.
-	layers := ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{digest.FromString("layer")}}
-	return json.Marshal(ocispec.Image{Platform: *manifest.Platform, RootFS: layers})
-}
-
-const dockerfile = `FROM --platform=$BUILDPLATFORM node:22 AS assets
-RUN npm ci
-RUN npm run build
-FROM golang:1.26 AS build
-RUN go build -trimpath -ldflags="-s -w" -o /out/app ./cmd/app && go vet ./... && go test ./... -count=1 -timeout 10m
-FROM debian:12
-COPY --from=assets /dist /dist
-COPY --from=build /out/app /app
-`
-
 func TestText(t *testing.T) {
-	tests := []struct {
-		name    string
-		lacks   string
-		options show.Options
-	}{
-		{"good", "", show.Options{File: "Dockerfile"}},
-		{"ascii", "", show.Options{File: "Dockerfile", ASCII: true, Width: 80}},
-		{"lacking", "s390x", show.Options{File: "Dockerfile"}},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			platforms, err := planner.ParsePlatforms("linux/amd64,linux/arm64,linux/s390x")
-			if err != nil {
-				t.Fatal(err)
-			}
-			plan, err := exact.Plan(t.Context(), exact.Options{
-				Dockerfile: []byte(dockerfile), Platforms: platforms, BuildPlatform: platforms[0], Resolver: images{test.lacks},
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
+	t.Parallel()
+	for name, in := range inputs() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			result, options := planned(t, in)
 			var got bytes.Buffer
-			if err := show.Text(&got, plan, test.options); err != nil {
+			if err := show.Text(&got, result, options); err != nil {
 				t.Fatal(err)
 			}
-			golden := filepath.Join("testdata", test.name+".txt")
-			if *update {
-				if err := os.WriteFile(golden, got.Bytes(), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), got.String()); diff != "" {
-				t.Errorf("the screen differs (-want +got):\n%s", diff)
-			}
-			var document bytes.Buffer
-			if err := show.JSON(&document, plan, test.options); err != nil {
-				t.Fatal(err)
-			}
-			var back map[string]any
-			if err := json.Unmarshal(document.Bytes(), &back); err != nil || back["version"] != 1.0 {
-				t.Errorf("the JSON form is %s, %v", document.Bytes(), err)
-			}
+			golden(t, name+".txt", got.Bytes())
 		})
 	}
+}
+
+// TestWidths holds that every screen fits every width, with and without the letters
+// of a better terminal.
+func TestWidths(t *testing.T) {
+	t.Parallel()
+	for name, in := range inputs() {
+		result, options := planned(t, in)
+		options.Forecast = forecast(result, 0)
+		for _, width := range []int{40, 41, 60, 72, 80, 100, 120, 200} {
+			for _, ascii := range []bool{true, false} {
+				options.Width, options.ASCII = width, ascii
+				var got bytes.Buffer
+				if err := show.Text(&got, result, options); err != nil {
+					t.Fatal(err)
+				}
+				for line := range strings.Lines(got.String()) {
+					line = strings.TrimSuffix(line, "\n")
+					if n := utf8.RuneCountInString(line); n > width {
+						t.Errorf("%s, width %d: %d columns: %s", name, width, n, line)
+					}
+					if ascii && len(line) != utf8.RuneCountInString(line) {
+						t.Errorf("%s: not ASCII: %s", name, line)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestCells holds that the table counts every command once.
+func TestCells(t *testing.T) {
+	t.Parallel()
+	for name, result := range archived(t) {
+		var got bytes.Buffer
+		if err := show.Text(&got, result, show.Options{File: "Dockerfile", Width: 200}); err != nil {
+			t.Fatal(err)
+		}
+		sum, possible := 0, 0
+		for _, field := range strings.Split(got.String(), "  ") {
+			var n int
+			var mark string
+			if _, err := fmt.Sscanf(strings.TrimSpace(field), "%s %d RUN", &mark, &n); err == nil {
+				sum += n
+			}
+		}
+		for _, s := range result.Steps {
+			if s.State != "" {
+				possible++
+			}
+		}
+		if !strings.Contains(got.String(), "impossible") && sum != possible {
+			t.Errorf("%s: the cells have %d of %d commands:\n%s", name, sum, possible, got.String())
+		}
+	}
+}
+
+// TestImpossible holds that what cannot be built is not said to be emulated.
+func TestImpossible(t *testing.T) {
+	t.Parallel()
+	result := plan(t, webService, "linux/amd64,linux/s390x", "index golang:1.26 linux/amd64\n"+everywhere)
+	var got bytes.Buffer
+	if err := show.Text(&got, result, show.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(got.String(), "L10") && strings.Contains(got.String(), "▲ L10") {
+		t.Errorf("an impossible command is emulated:\n%s", got.String())
+	}
+	for _, s := range result.Steps {
+		if s.Line == 10 && s.State == exact.StateEmulated {
+			return
+		}
+	}
+	t.Error("the plan has no such command; the test is for nothing")
 }

@@ -1,0 +1,62 @@
+package show
+
+import (
+	"github.com/mabuild/mabuild/planner/exact"
+	"github.com/mabuild/mabuild/planner/history"
+)
+
+// Options say how to write a plan. The zero value is good for all but SARIF, which
+// wants Version and Rules.
+type Options struct {
+	// File names the Dockerfile.
+	File string
+
+	// ASCII avoids characters that some terminals do not have.
+	ASCII bool
+
+	// Width is the number of columns of the screen; zero is 100, and less than
+	// 40 is taken for 40.
+	Width int
+
+	// Forecast is what is known of how long steps take. Without it, nothing is
+	// said about time.
+	Forecast *history.Forecast
+
+	// Version is that of the program, for SARIF.
+	Version string
+
+	// Rules describe what findings are about, for SARIF. A rule that is not
+	// among them is described as its findings are.
+	Rules []Rule
+
+	// Root is the directory that the paths in SARIF are relative to, which is to
+	// be that of the repository. Empty means the current directory.
+	Root string
+}
+
+// Rule describes a rule.
+type Rule struct {
+	Name    string
+	Level   exact.Level // of most findings
+	Summary string      // one sentence
+	URL     string      // of the page about the rule
+}
+
+// complete fills in defaults.
+func (o Options) complete() Options {
+	if o.Width == 0 {
+		o.Width = 100
+	}
+	o.Width = max(o.Width, 40)
+	return o
+}
+
+// marks are the characters of a screen.
+type marks struct{ native, emulated, shared, impossible, unused, dot, ellipsis, inherit, spread string }
+
+func (o Options) marks() marks {
+	if o.ASCII {
+		return marks{"*", "^", "=", "x", "-", "|", "...", "`-", "+-"}
+	}
+	return marks{"●", "▲", "=", "✗", "—", "·", "…", "└", "±"}
+}
