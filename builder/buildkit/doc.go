@@ -16,6 +16,11 @@
 // not use gateway callbacks: a daemon that is asked to end finishes a Solve, and
 // refuses the next callback.
 //
+// [Vertices] gathers from the reports of a job what became of each step, and how long
+// it took. Steps are told by their digests, which are those of a plan by package
+// planner/exact that was made with [Source.SessionID]; names can come from another
+// build that happens to share a step.
+//
 // # Errors
 //
 // A failed job is an [*Error] with the step, the stage, the line of the

@@ -30,6 +30,9 @@ type Options struct {
 	Source *Source
 	// Exports says what a job delivers besides filling the cache; nil is nothing.
 	Exports func(planner.Job) []Export
+	// Edit returns what a job sends instead of the Dockerfile of Source, nil if it
+	// sends that.
+	Edit func(planner.Job) (*Edit, error)
 	// Labels are set on every image.
 	Labels map[string]string
 	// NoCache runs every step again.
@@ -135,6 +138,10 @@ func (s *Solver) solve(ctx context.Context, job planner.Job) ([]ocispec.Descript
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	idle := &watch{limit: s.opts.IdleTimeout, job: job, file: s.opts.Source.filename, end: end, running: map[digest.Digest]*runningStep{}}
+	request, err := s.solveOpt(job)
+	if err != nil {
+		return nil, err
+	}
 	status := make(chan *client.SolveStatus)
 	reported := make(chan struct{})
 	go func() {
@@ -146,7 +153,7 @@ func (s *Solver) solve(ctx context.Context, job planner.Job) ([]ocispec.Descript
 			s.opts.Report(job, st)
 		}
 	}()
-	res, err := s.opts.Node.client.Solve(ctx, nil, s.solveOpt(job), status)
+	res, err := s.opts.Node.client.Solve(ctx, nil, request, status)
 	<-reported
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
@@ -170,7 +177,7 @@ func (s *Solver) solve(ctx context.Context, job planner.Job) ([]ocispec.Descript
 }
 
 // solveOpt is the request for one job.
-func (s *Solver) solveOpt(job planner.Job) client.SolveOpt {
+func (s *Solver) solveOpt(job planner.Job) (client.SolveOpt, error) {
 	attrs := map[string]string{"platform": platforms.FormatAll(job.Platform)}
 	if job.Target != "" {
 		attrs["target"] = job.Target
@@ -188,13 +195,22 @@ func (s *Solver) solveOpt(job planner.Job) client.SolveOpt {
 		attrs["image-resolve-mode"] = "pull"
 	}
 	s.opts.Source.attrs(attrs)
+	if s.opts.Edit != nil {
+		edit, err := s.opts.Edit(job)
+		if err == nil && edit != nil {
+			err = s.opts.Source.edit(attrs, job, edit)
+		}
+		if err != nil {
+			return client.SolveOpt{}, fmt.Errorf("editing the Dockerfile for %s: %w", platforms.Format(job.Platform), err)
+		}
+	}
 	opt := client.SolveOpt{
 		Frontend:      "dockerfile.v0",
 		FrontendAttrs: attrs,
 		Session:       []session.Attachable{s.auth},
 	}
 	if s.opts.Exports == nil {
-		return opt
+		return opt, nil
 	}
 	for _, export := range s.opts.Exports(job) {
 		entry := client.ExportEntry{
@@ -206,7 +222,7 @@ func (s *Solver) solveOpt(job planner.Job) client.SolveOpt {
 		}
 		opt.Exports = append(opt.Exports, entry)
 	}
-	return opt
+	return opt, nil
 }
 
 // imagesOf reads the image from an exporter's response.
