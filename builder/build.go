@@ -1,10 +1,12 @@
 package builder
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/containerd/platforms"
@@ -39,13 +41,17 @@ type Options struct {
 	Publisher Publisher
 	// Jobs is how many platforms are built at the same time; zero is all.
 	Jobs int
+	// Weight is about how long a job will take, zero if that is unknown. If not all
+	// jobs run at the same time, the longest start first, so that no long one is left
+	// to run alone. It is called after Check. Nil is the plan's order.
+	Weight func(planner.Job) time.Duration
 	// File names the Dockerfile in errors.
 	File string
 	// EmulationHint tells how to get emulation for platforms that the node cannot
 	// run, each given once; nil gives no hint.
 	EmulationHint func(missing []ocispec.Platform) string
-	// Check is called when the node can run all of the plan and before anything
-	// runs; its error ends the build. Nil checks nothing more.
+	// Check is called before anything runs; its error ends the build, together with
+	// what the node cannot emulate. Nil checks nothing more.
 	Check func(ctx context.Context) error
 	// Logger hears what is worth knowing afterwards; nil discards.
 	Logger *slog.Logger
@@ -67,19 +73,14 @@ type JobResult struct {
 }
 
 // Build runs the plan's jobs and publishes their images. It returns an
-// [*EmulationError] before anything runs, a [*JobError] for the first job that
+// [*EmulationError] or the error of Options.Check before anything runs, a [*JobError] for the first job that
 // failed, the publisher's error, or the cause of ctx.
 func Build(ctx context.Context, plan *planner.Plan, opts Options) (*Result, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	if err := checkEmulation(ctx, plan, opts); err != nil {
+	if err := preflight(ctx, plan, opts); err != nil {
 		return nil, err
-	}
-	if opts.Check != nil {
-		if err := opts.Check(ctx); err != nil {
-			return nil, err
-		}
 	}
 	result := &Result{Jobs: make([]JobResult, len(plan.Jobs))}
 	if err := runJobs(ctx, plan, opts, result.Jobs); err != nil {
@@ -106,6 +107,19 @@ func Build(ctx context.Context, plan *planner.Plan, opts Options) (*Result, erro
 	}
 	result.Root = root
 	return result, nil
+}
+
+// preflight says all that is known to go wrong.
+func preflight(ctx context.Context, plan *planner.Plan, opts Options) error {
+	err := checkEmulation(ctx, plan, opts)
+	if missing := (*EmulationError)(nil); err != nil && !errors.As(err, &missing) || opts.Check == nil {
+		return err
+	}
+	checked := opts.Check(ctx)
+	if err == nil || checked == nil {
+		return cmp.Or(err, checked)
+	}
+	return errors.Join(checked, err)
 }
 
 func checkEmulation(ctx context.Context, plan *planner.Plan, opts Options) error {
@@ -137,6 +151,23 @@ func platformsOf(stages []planner.Stage) []ocispec.Platform {
 	return list
 }
 
+// order returns the numbers of the jobs in the order in which to start them.
+func order(plan *planner.Plan, weight func(planner.Job) time.Duration, limit int) []int {
+	numbers := make([]int, len(plan.Jobs))
+	for i := range numbers {
+		numbers[i] = i
+	}
+	if weight == nil || limit >= len(plan.Jobs) {
+		return numbers
+	}
+	weights := make([]time.Duration, len(plan.Jobs))
+	for i, job := range plan.Jobs {
+		weights[i] = weight(job)
+	}
+	slices.SortStableFunc(numbers, func(a, b int) int { return cmp.Compare(weights[b], weights[a]) })
+	return numbers
+}
+
 // errSibling cancels the jobs that run beside one that failed.
 var errSibling = errors.New("another platform's job failed")
 
@@ -150,7 +181,8 @@ func runJobs(ctx context.Context, plan *planner.Plan, opts Options, results []Jo
 	defer cancel(nil)
 	var group errgroup.Group
 	group.SetLimit(max(limit, 1))
-	for i, job := range plan.Jobs {
+	for _, i := range order(plan, opts.Weight, limit) {
+		job := plan.Jobs[i]
 		group.Go(func() error {
 			if context.Cause(jobs) != nil {
 				return context.Cause(jobs)
