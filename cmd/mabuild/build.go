@@ -2,17 +2,10 @@ package main
 
 import (
 	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
-	"github.com/distribution/reference"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-
-	"github.com/mabuild/mabuild/builder/engine"
-	"github.com/mabuild/mabuild/builder/output"
-	"github.com/mabuild/mabuild/builder/progress"
 )
 
 // buildFlags are the command line of a build, as written.
@@ -20,6 +13,7 @@ type buildFlags struct {
 	platforms    []string
 	file         string
 	buildArgs    []string
+	contexts     []string
 	target       string
 	labels       []string
 	tags         []string
@@ -39,6 +33,7 @@ type buildFlags struct {
 	idleTimeout  time.Duration
 	toolsImages  []string
 	preflight    string
+	allow        allowances
 }
 
 const buildLong = `Build the Dockerfile in CONTEXT for every platform, at the same time, and deliver
@@ -71,6 +66,9 @@ func newBuildCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if isRemote(args[0]) {
+				return usagef("building from a URL is not supported yet, mabuild plan is; clone or unpack it and give the directory")
+			}
 			return build(cmd.Context(), options)
 		},
 	}
@@ -100,108 +98,9 @@ func (f *buildFlags) addPlanFlags(set *pflag.FlagSet) {
 	set.StringSliceVar(&f.platforms, "platform", nil, "platforms to build, a `LIST` like linux/amd64,linux/arm64 (default: the builder's own)")
 	set.StringVarP(&f.file, "file", "f", "", "`PATH` of the Dockerfile (default: CONTEXT/Dockerfile)")
 	set.StringArrayVar(&f.buildArgs, "build-arg", nil, "set a build argument: `NAME=VALUE`, or NAME to take the value from the environment")
+	set.StringArrayVar(&f.contexts, "build-context", nil, "take what is here for an image or a stage: `NAME=`DIRECTORY, or NAME=docker-image://REF; NAME::PLATFORM=… for one platform")
 	set.StringVar(&f.target, "target", "", "`STAGE` to build (default: the last)")
 	set.BoolVar(&f.pull, "pull", false, "ask the registry about every base image")
+	f.allow.addFlags(set)
 	set.StringVar(&f.engineConfig, "engine-config", os.Getenv("MABUILD_ENGINE_CONFIG"), "buildkitd.toml `FILE` for the built-in engine: mirrors, http, ca, gc, … (or MABUILD_ENGINE_CONFIG)")
-}
-
-// options checks the command line before anything is started.
-func (f *buildFlags) options(contextDir string) (buildOptions, error) {
-	o := buildOptions{
-		context: contextDir, dockerfile: f.file, platforms: f.platforms, target: f.target,
-		noCache: f.noCache, pull: f.pull, jobs: f.jobs, metadataFile: f.metadataFile, iidFile: f.iidFile,
-		retries: f.retries, idleTimeout: f.idleTimeout,
-		connection: connection{node: f.node, engineConfig: f.engineConfig, toolsImages: f.toolsImages},
-	}
-	var err error
-	if o.args, err = pairs("--build-arg", f.buildArgs, os.LookupEnv); err != nil {
-		return o, err
-	}
-	if o.labels, err = pairs("--label", f.labels, nil); err != nil {
-		return o, err
-	}
-	if f.quiet {
-		f.progress = string(progress.Quiet)
-	}
-	if o.emulation, err = engine.ParseWay(f.emulation); err != nil {
-		return o, &usageError{err}
-	}
-	if o.node != "" && o.emulation != engine.Auto {
-		return o, usagef("--emulation is about the built-in engine; the BuildKit daemon of --node has handlers of its own")
-	}
-	if o.progress, err = progress.ParseMode(f.progress); err != nil {
-		return o, &usageError{err}
-	}
-	if o.output, err = f.output(); err != nil {
-		return o, err
-	}
-	for _, name := range append(f.tags, o.output.Names...) {
-		ref, err := reference.ParseDockerRef(name)
-		if err != nil {
-			return o, usagef("the name %q is not valid: %w", name, err)
-		}
-		if _, ok := ref.(reference.Digested); ok {
-			return o, usagef("the name %q has a digest; a result gets a tag", name)
-		}
-		o.names = append(o.names, ref.String())
-	}
-	if o.output.Push && len(o.names) == 0 {
-		return o, usagef("pushing needs a name: add -t REGISTRY/NAME:TAG")
-	}
-	if o.preflight, err = parsePreflight(f.preflight); err != nil {
-		return o, err
-	}
-	if f.retries < 0 || f.idleTimeout < 0 {
-		return o, usagef("--retry-emulated and --idle-timeout cannot be negative")
-	}
-	if f.jobs < 0 {
-		return o, usagef("--jobs is %d; use 1 or more, or leave it away to build all platforms at once", f.jobs)
-	}
-	if strings.Contains(contextDir, "://") || contextDir == "-" {
-		return o, usagef("the build context %q is not a directory; other contexts are not supported yet", contextDir)
-	}
-	if o.dockerfile == "" {
-		o.dockerfile = filepath.Join(contextDir, "Dockerfile")
-	}
-	return o, nil
-}
-
-func (f *buildFlags) output() (output.Spec, error) {
-	spec := output.Spec{Type: output.Image}
-	if len(f.outputs) > 1 {
-		return spec, usagef("several outputs at once are not supported yet; give one -o")
-	}
-	if len(f.outputs) == 1 {
-		var err error
-		if spec, err = output.Parse(f.outputs[0]); err != nil {
-			return spec, err
-		}
-		if f.push && spec.Type != output.Image {
-			return spec, usagef("--push and -o type=%s cannot be combined; push the result later with mabuild push", spec.Type)
-		}
-	}
-	spec.Push = spec.Push || f.push
-	return spec, nil
-}
-
-// pairs reads NAME=VALUE items; an item without "=" is looked up, and left out
-// when there is no such thing.
-func pairs(flag string, items []string, lookup func(string) (string, bool)) (map[string]string, error) {
-	values := map[string]string{}
-	for _, item := range items {
-		name, value, ok := strings.Cut(item, "=")
-		switch {
-		case name == "":
-			return nil, usagef("%s %q has no name; write NAME=VALUE", flag, item)
-		case ok:
-			values[name] = value
-		case lookup == nil:
-			values[name] = ""
-		default:
-			if value, ok := lookup(name); ok {
-				values[name] = value
-			}
-		}
-	}
-	return values, nil
 }

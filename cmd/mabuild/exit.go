@@ -75,10 +75,10 @@ func exitCode(err error) int {
 		return exitUsage
 	case errors.Is(err, engine.ErrNoRuntime):
 		return exitNode // whatever kept us from getting one
+	case errors.As(err, &plan):
+		return exitPlan // even if emulation is missing, too: it would not help
 	case errors.As(err, &emulate), errors.As(err, &emulator):
 		return exitEmulation
-	case errors.As(err, &plan):
-		return exitPlan
 	case errors.As(err, &remote):
 		return exitRegistry
 	case errors.As(err, &job):

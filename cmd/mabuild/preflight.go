@@ -7,7 +7,6 @@ import (
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"github.com/mabuild/mabuild/builder/output"
 	"github.com/mabuild/mabuild/builder/progress"
 	"github.com/mabuild/mabuild/planner"
 	"github.com/mabuild/mabuild/planner/exact"
@@ -34,7 +33,7 @@ func parsePreflight(s string) (preflight, error) {
 
 // check looks at the exact plan before anything is pulled or run.
 func (o *buildOptions) check(ctx context.Context, text []byte, plan *planner.Plan, build ocispec.Platform) error {
-	if o.preflight == preflightOff || !needsCheck(plan) {
+	if o.preflight == preflightOff {
 		return nil
 	}
 	var wanted []ocispec.Platform
@@ -45,14 +44,14 @@ func (o *buildOptions) check(ctx context.Context, text []byte, plan *planner.Pla
 	if err != nil {
 		return err
 	}
+	o.history.expect(result)
 	var findings []exact.Finding
-	for _, f := range result.Findings {
+	for _, f := range o.findings(result, text) {
 		if !o.irrelevant(f) {
 			findings = append(findings, f)
 		}
 	}
-	result.Findings = findings
-	err = planErrors(result)
+	err = failing(findings, exact.LevelError)
 	if err != nil && o.preflight == preflightWarn {
 		fmt.Fprintln(os.Stderr, "warning:", err)
 		err = nil
@@ -60,34 +59,9 @@ func (o *buildOptions) check(ctx context.Context, text []byte, plan *planner.Pla
 	if err == nil && o.progress != progress.Quiet && o.progress != progress.JSON {
 		for _, f := range findings {
 			if f.Level == exact.LevelWarning {
-				fmt.Fprintf(os.Stderr, "warning: %s:%d: %s\n", f.File, f.Line, f.Message)
+				fmt.Fprintln(os.Stderr, "warning: "+describeFinding(f))
 			}
 		}
 	}
 	return err
-}
-
-// irrelevant leaves out what this build need not care about.
-func (o *buildOptions) irrelevant(f exact.Finding) bool {
-	switch f.Rule {
-	case exact.RuleBaseUnavailable:
-		// What cannot be looked up from here may be in reach of the daemon, which says
-		// itself what it cannot get.
-		return true
-	case exact.RuleRuntimePinned:
-		// Files have no platform that could be wrong.
-		return o.output.Type == output.Local || o.output.Type == output.Tar
-	}
-	return false
-}
-
-// needsCheck reports whether a plan has anything that can be wrong: without images
-// and with every stage on its job's platform there is nothing.
-func needsCheck(plan *planner.Plan) bool {
-	for _, job := range plan.Jobs {
-		if len(job.Images) > 0 {
-			return true
-		}
-	}
-	return false
 }

@@ -27,6 +27,8 @@ type buildOptions struct {
 	platforms  []string
 	target     string
 	args       map[string]string
+	contexts   map[string]string // by name
+	remote     *remoteContext    // nil if the context is a directory
 	labels     map[string]string
 	names      []string // full references
 	output     output.Spec
@@ -35,6 +37,8 @@ type buildOptions struct {
 	pull       bool
 	jobs       int
 	preflight  preflight
+	allow      allowances
+	history    *recorder // nil if nothing is built
 
 	retries      int
 	idleTimeout  time.Duration
@@ -59,7 +63,7 @@ func build(ctx context.Context, o buildOptions) error {
 			return err
 		}
 	}
-	source, err := node.Offer(ctx, buildkit.SourceOptions{Context: o.context, Dockerfile: o.dockerfile})
+	source, err := node.Offer(ctx, buildkit.SourceOptions{Context: o.context, Dockerfile: o.dockerfile, NamedContexts: o.contexts})
 	if err != nil {
 		return err
 	}
@@ -79,9 +83,10 @@ func build(ctx context.Context, o buildOptions) error {
 		return &usageError{err}
 	}
 	logger := logger()
+	o.history = newRecorder(o, source.SessionID(), logger)
 	solver, err := buildkit.NewSolver(buildkit.Options{
 		Node: node.Node, Source: source, Exports: delivery.exports, Labels: o.labels,
-		NoCache: o.noCache, Pull: o.pull, Report: reporter(display), Logger: logger,
+		NoCache: o.noCache, Pull: o.pull, Report: o.history.report(reporter(display)), Logger: logger,
 		RetryEmulated: o.retries, IdleTimeout: o.idleTimeout, Emulator: func(p ocispec.Platform) string { return node.emulators(ctx, p) },
 	})
 	if err != nil {
@@ -89,7 +94,7 @@ func build(ctx context.Context, o buildOptions) error {
 	}
 	result, err := builder.Build(ctx, plan, builder.Options{
 		Check:  func(ctx context.Context) error { return o.check(ctx, text, plan, node.Native()) },
-		Solver: solver, Publisher: delivery.publisher, Jobs: o.jobs, File: o.dockerfile,
+		Solver: solver, Publisher: delivery.publisher, Jobs: o.jobs, Weight: o.history.weight, File: o.dockerfile,
 		EmulationHint: func(missing []ocispec.Platform) string { return node.emulationHint(ctx, missing) }, Logger: logger,
 	})
 	closeErr := display.Close()
@@ -110,6 +115,10 @@ func (o *buildOptions) read() ([]byte, error) {
 	} else if !info.IsDir() {
 		return nil, usagef("the build context %q is not a directory; give the directory and the Dockerfile with -f", o.context)
 	}
+	return o.readDockerfile()
+}
+
+func (o *buildOptions) readDockerfile() ([]byte, error) {
 	text, err := os.ReadFile(o.dockerfile)
 	if err != nil {
 		return nil, usagef("the Dockerfile %q cannot be read: %w\nGive its path with -f.", o.dockerfile, errors.Unwrap(err))

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/distribution/reference"
+
+	"github.com/mabuild/mabuild/builder/engine"
+	"github.com/mabuild/mabuild/builder/output"
+	"github.com/mabuild/mabuild/builder/progress"
+)
+
+// options checks the command line before anything is started.
+func (f *buildFlags) options(contextDir string) (buildOptions, error) {
+	o := buildOptions{
+		context: contextDir, dockerfile: f.file, platforms: f.platforms, target: f.target,
+		noCache: f.noCache, pull: f.pull, jobs: f.jobs, metadataFile: f.metadataFile, iidFile: f.iidFile,
+		retries: f.retries, idleTimeout: f.idleTimeout, allow: f.allow,
+		connection: connection{node: f.node, engineConfig: f.engineConfig, toolsImages: f.toolsImages},
+	}
+	for _, check := range []func(*buildOptions) error{f.values, f.modes, f.results, f.numbers} {
+		if err := check(&o); err != nil {
+			return o, err
+		}
+	}
+	remote := isRemote(contextDir)
+	if !remote && (strings.Contains(contextDir, "://") || contextDir == "-") {
+		return o, usagef("the build context %q is not a directory, nor the URL of a git repository or an archive; other contexts are not supported yet", contextDir)
+	}
+	if o.dockerfile == "" && !remote {
+		o.dockerfile = filepath.Join(contextDir, "Dockerfile")
+	}
+	return o, nil
+}
+
+// values reads what is given as NAME=VALUE.
+func (f *buildFlags) values(o *buildOptions) (err error) {
+	if o.args, err = pairs("--build-arg", f.buildArgs, os.LookupEnv); err != nil {
+		return err
+	}
+	if o.labels, err = pairs("--label", f.labels, nil); err != nil {
+		return err
+	}
+	if o.contexts, err = pairs("--build-context", f.contexts, nil); err != nil {
+		return err
+	}
+	for name, value := range o.contexts {
+		if value == "" {
+			return usagef("--build-context %s has no value; write %s=DIRECTORY or %s=docker-image://REF", name, name, name)
+		}
+	}
+	return nil
+}
+
+// modes reads the words that choose a way of doing something.
+func (f *buildFlags) modes(o *buildOptions) (err error) {
+	if f.quiet {
+		f.progress = string(progress.Quiet)
+	}
+	if o.progress, err = progress.ParseMode(f.progress); err != nil {
+		return &usageError{err}
+	}
+	if o.emulation, err = engine.ParseWay(f.emulation); err != nil {
+		return &usageError{err}
+	}
+	if o.node != "" && o.emulation != engine.Auto {
+		return usagef("--emulation is about the built-in engine; the BuildKit daemon of --node has handlers of its own")
+	}
+	o.preflight, err = parsePreflight(f.preflight)
+	return err
+}
+
+// results reads where the result goes, and under which names.
+func (f *buildFlags) results(o *buildOptions) (err error) {
+	if o.output, err = f.output(); err != nil {
+		return err
+	}
+	for _, name := range append(f.tags, o.output.Names...) {
+		ref, err := reference.ParseDockerRef(name)
+		if err != nil {
+			return usagef("the name %q is not valid: %w", name, err)
+		}
+		if _, ok := ref.(reference.Digested); ok {
+			return usagef("the name %q has a digest; a result gets a tag", name)
+		}
+		o.names = append(o.names, ref.String())
+	}
+	if o.output.Push && len(o.names) == 0 {
+		return usagef("pushing needs a name: add -t REGISTRY/NAME:TAG")
+	}
+	return nil
+}
+
+func (f *buildFlags) numbers(*buildOptions) error {
+	if f.retries < 0 || f.idleTimeout < 0 {
+		return usagef("--retry-emulated and --idle-timeout cannot be negative")
+	}
+	if f.jobs < 0 {
+		return usagef("--jobs is %d; use 1 or more, or leave it away to build all platforms at once", f.jobs)
+	}
+	return nil
+}
+
+func (f *buildFlags) output() (output.Spec, error) {
+	spec := output.Spec{Type: output.Image}
+	if len(f.outputs) > 1 {
+		return spec, usagef("several outputs at once are not supported yet; give one -o")
+	}
+	if len(f.outputs) == 1 {
+		var err error
+		if spec, err = output.Parse(f.outputs[0]); err != nil {
+			return spec, err
+		}
+		if f.push && spec.Type != output.Image {
+			return spec, usagef("--push and -o type=%s cannot be combined; push the result later with mabuild push", spec.Type)
+		}
+	}
+	spec.Push = spec.Push || f.push
+	return spec, nil
+}
+
+// pairs reads NAME=VALUE items; an item without "=" is looked up, and left out
+// when there is no such thing.
+func pairs(flag string, items []string, lookup func(string) (string, bool)) (map[string]string, error) {
+	values := map[string]string{}
+	for _, item := range items {
+		name, value, ok := strings.Cut(item, "=")
+		switch {
+		case name == "":
+			return nil, usagef("%s %q has no name; write NAME=VALUE", flag, item)
+		case ok:
+			values[name] = value
+		case lookup == nil:
+			values[name] = ""
+		default:
+			if value, ok := lookup(name); ok {
+				values[name] = value
+			}
+		}
+	}
+	return values, nil
+}
