@@ -2,6 +2,8 @@ package integration
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -61,6 +63,50 @@ func TestPreflight(t *testing.T) {
 		t.Errorf("--preflight=warn says nothing:\n%s", warned.stderr)
 	}
 	mabuild(t, "--preflight=off", "--platform", "linux/amd64,linux/arm64", dir)
+	mabuild(t, "--allow-single-base", "--platform", "linux/amd64,linux/arm64", dir)
+	dir = project(t, map[string]string{"Dockerfile": "FROM --platform=linux/amd64 busybox\nRUN true\n"})
+	mabuild(t, "--allow-pinned-runtime", "--platform", "linux/amd64,linux/arm64", dir)
+}
+
+// TestPreflightAndEmulation holds that what cannot be emulated and what is wrong
+// with bases is told together.
+func TestPreflightAndEmulation(t *testing.T) {
+	dir := project(t, map[string]string{"Dockerfile": "FROM busybox AS a\nRUN true\nFROM --platform=linux/amd64 busybox\nCOPY --from=a / /a\n"})
+	platforms := []string{"--emulation=off", "--platform", "linux/amd64,linux/arm64"}
+	fails(t, command(t, append(platforms, dir)...), 4, "runtime-pinned", "Dockerfile:2: stage a runs commands on linux/arm64, which cannot be run or emulated here")
+	fails(t, command(t, append(platforms, "--allow-pinned-runtime", dir)...), 3, "Dockerfile:2: stage a runs commands on linux/arm64")
+}
+
+// TestNamedContext is case 14: an image that was just built is the base of the
+// next one without a registry, per platform.
+func TestNamedContext(t *testing.T) {
+	store := registry(t, testbed.RegistryOptions{})
+	next := store.Addr + "/in-no-registry:1"
+	dir := project(t, map[string]string{"Dockerfile": "FROM " + next + "\nRUN cp /etc/arch /seen\n"})
+	planned := finish(t, command(t, "plan", "--platform", "linux/amd64,linux/arm64", dir))
+	if planned.code != 4 || !strings.Contains(strings.Join(strings.Fields(planned.stdout), " "), "by --build-context "+next+"=") {
+		t.Errorf("exit code %d, and no way out:\n%s%s", planned.code, planned.stdout, planned.stderr)
+	}
+	base := project(t, map[string]string{"Dockerfile": "FROM busybox\nARG TARGETARCH\nRUN mkdir -p /etc && echo -n built-$TARGETARCH > /etc/arch\n"})
+	image := store.Addr + "/app:1"
+	mabuild(t, "--platform", "linux/amd64,linux/arm64", "-t", image, "--push", base)
+	out := t.TempDir()
+	mabuild(t, "--platform", "linux/amd64,linux/arm64", "--build-context", next+"=docker-image://"+image, "-o", out, dir)
+	for _, arch := range []string{"amd64", "arm64"} {
+		if got, err := os.ReadFile(filepath.Join(out, "linux_"+arch, "seen")); err != nil || string(got) != "built-"+arch {
+			t.Errorf("%s: %q, %v", arch, got, err)
+		}
+	}
+	// A directory for one platform only takes the place of the image there.
+	dir = project(t, map[string]string{"Dockerfile": "FROM scratch\nCOPY --from=app /etc/arch /seen\n", "own/etc/arch": "own"})
+	out = t.TempDir()
+	mabuild(t, "--platform", "linux/amd64,linux/arm64", "--build-context", "app=docker-image://"+image,
+		"--build-context", "app::linux/arm64="+filepath.Join(dir, "own"), "-o", out, dir)
+	for arch, want := range map[string]string{"amd64": "built-amd64", "arm64": "own"} {
+		if got, err := os.ReadFile(filepath.Join(out, "linux_"+arch, "seen")); err != nil || string(got) != want {
+			t.Errorf("%s: %q, %v", arch, got, err)
+		}
+	}
 }
 
 // TestPlan shows a screen, and JSON, without an engine.
@@ -73,7 +119,7 @@ func TestPlan(t *testing.T) {
 	if screen.code != 0 {
 		t.Fatal(screen.stderr)
 	}
-	for _, want := range []string{"build", "● 1 RUN   = amd64   = amd64", "● 1 RUN   ▲ 1 RUN   ▲ 1 RUN", "6 requested, 4 distinct, 2 emulated", "2 of 2 have all platforms", "0 errors"} {
+	for _, want := range []string{"build", "● 1 RUN  = amd64  = amd64", "● 1 RUN  ▲ 1 RUN  ▲ 1 RUN", "6 requested, 4 distinct, 2 emulated", "2 of 2 have all platforms", "0 errors"} {
 		if !strings.Contains(screen.stdout, want) {
 			t.Errorf("%q is not on the screen:\n%s", want, screen.stdout)
 		}
