@@ -20,8 +20,8 @@ func TestArgDefaults(t *testing.T) {
 		{"declared in the stage", strings.ReplaceAll(stage, "%ARG%", "ARG TARGETARCH"), nil, "amd64 arm64", false},
 		{"not declared (case 2)", strings.ReplaceAll(stage, "%ARG%", "ENV X=1"), nil, " ", false},
 		{"default in the stage", strings.ReplaceAll(stage, "%ARG%", "ARG TARGETARCH=amd64"), nil, "amd64 amd64", true},
-		{"global default, declared in the stage", "ARG TARGETARCH=amd64\n" + strings.ReplaceAll(stage, "%ARG%", "ARG TARGETARCH"), nil, "amd64 amd64", true},
-		{"global default, not declared in the stage", "ARG TARGETARCH=amd64\n" + strings.ReplaceAll(stage, "%ARG%", "ENV X=1"), nil, " ", true},
+		{"global default declared in the stage", "ARG TARGETARCH=amd64\n" + strings.ReplaceAll(stage, "%ARG%", "ARG TARGETARCH"), nil, "amd64 amd64", true},
+		{"global default not declared in the stage", "ARG TARGETARCH=amd64\n" + strings.ReplaceAll(stage, "%ARG%", "ENV X=1"), nil, " ", true},
 		{
 			"global default that selects a stage", "ARG TARGETARCH=amd64\nFROM busybox AS b-amd64\nFROM busybox AS b-arm64\n" +
 				"FROM scratch AS amd64\nCOPY <<EOF /arch\namd64EOF\nEOF\nFROM scratch AS arm64\nCOPY <<EOF /arch\narm64EOF\nEOF\nFROM ${TARGETARCH}\n", nil,
