@@ -1,0 +1,175 @@
+package assist
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	digest "github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
+)
+
+// proofVersion is part of a proof's key. It changes with what is compared.
+const proofVersion = 1
+
+// proof is the outcome of comparing two images. Digests don't change what they
+// stand for, so it holds for ever.
+type proof struct {
+	Version        int
+	Recipe         string
+	Target, Native digest.Digest
+	Reason         string `json:",omitempty"` // why the tools don't fit, empty if they do
+}
+
+// prove compares the images, or recalls the outcome. Reason is empty if the tools
+// fit; an error is the cause of ctx.
+func (p *planning) prove(ctx context.Context, recipe Recipe, kit Kit, pair pairOf) (reason string, err error) {
+	want := proof{Version: proofVersion, Recipe: recipe.Name(), Target: pair.target.Digest, Native: pair.native.Digest}
+	key := digest.FromString(fmt.Sprint(proofVersion, " ", recipe.Name(), " ", kit.Mounts, " ", kit.Read, " ", want.Target, " ", want.Native)).Encoded()
+	if found, ok := p.recall(key, want); ok {
+		return found.Reason, nil
+	}
+	if p.opts.Content == nil {
+		return "the images have not been compared yet, and nothing can read their layers", nil
+	}
+	var target, native Tree
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		target, err = readTree(groupCtx, p.opts.Content, pair.Target, pair.target, kit.targetFilter())
+		return err
+	})
+	group.Go(func() (err error) {
+		native, err = readTree(groupCtx, p.opts.Content, pair.Native, pair.native, kit.nativeFilter())
+		return err
+	})
+	if err := group.Wait(); err != nil {
+		if ctx.Err() != nil {
+			return "", context.Cause(ctx)
+		}
+		// It would be a pity, but no reason not to build.
+		p.opts.Logger.WarnContext(ctx, "reading images for native tools", "ref", pair.ref, "error", err)
+		return fmt.Sprintf("the images cannot be compared: %v", err), nil
+	}
+	if err := kit.check(target, native); err != nil {
+		want.Reason = err.Error()
+	}
+	p.remember(ctx, key, want)
+	return want.Reason, nil
+}
+
+// check compares what the images really have.
+func (k Kit) check(target, native Tree) error {
+	for _, mount := range k.Mounts {
+		if !native.has(mount.Source) && len(native.names(mount.Source)) == 0 {
+			return fmt.Errorf("the image of the builder's platform has no %s", mount.Source)
+		}
+		if !mount.Creates && !target.has(mount.Target) && len(target.names(mount.Target)) == 0 {
+			return fmt.Errorf("the image has no %s to mount over", mount.Target)
+		}
+		// A symbolic link would be followed to who knows where.
+		for dir := mount.Target; dir != "/"; dir = path.Dir(dir) {
+			if target[dir].Link != "" {
+				return fmt.Errorf("%s is a symbolic link", dir)
+			}
+		}
+	}
+	return k.Prove(target, native)
+}
+
+func (k Kit) targetFilter() filter {
+	f := filter{content: k.Read}
+	for _, mount := range k.Mounts {
+		if !mount.Creates {
+			f.below = append(f.below, mount.Target)
+		}
+	}
+	return f
+}
+
+func (k Kit) nativeFilter() filter {
+	f := filter{content: k.Read}
+	for _, mount := range k.Mounts {
+		if mount.Creates {
+			f.exist = append(f.exist, mount.Source)
+		} else {
+			f.below = append(f.below, mount.Source)
+		}
+	}
+	return f
+}
+
+// recall reads a proof from the cache. One that doesn't say what it is asked for
+// is none.
+func (p *planning) recall(key string, want proof) (proof, bool) {
+	if p.opts.Cache == "" {
+		return proof{}, false
+	}
+	text, err := os.ReadFile(filepath.Join(p.opts.Cache, key+".json"))
+	if err != nil {
+		return proof{}, false
+	}
+	var found proof
+	if err := json.Unmarshal(text, &found); err != nil {
+		return proof{}, false
+	}
+	want.Reason = found.Reason
+	return found, found == want
+}
+
+// remember writes a proof. One that can't be written is made again.
+func (p *planning) remember(ctx context.Context, key string, found proof) {
+	if p.opts.Cache == "" {
+		return
+	}
+	if err := writeProof(p.opts.Cache, key, found); err != nil {
+		p.opts.Logger.WarnContext(ctx, "keeping what is known about native tools", "error", err)
+	}
+}
+
+func writeProof(dir, key string, found proof) error {
+	text, err := json.Marshal(found)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	file, err := os.CreateTemp(dir, ".proof-*")
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(text)
+	err = errors.Join(err, file.Close())
+	if err == nil {
+		err = os.Rename(file.Name(), filepath.Join(dir, key+".json"))
+	}
+	if err != nil {
+		err = errors.Join(err, os.Remove(file.Name()))
+	}
+	return err
+}
+
+// pairOf is a pair with what is needed to read it.
+type pairOf struct {
+	Pair
+	ref            string
+	target, native ocispec.Descriptor
+}
+
+func named(img Image) string {
+	p := img.Platform
+	return strings.TrimSuffix(strings.Join([]string{p.OS, p.Architecture, p.Variant}, "/"), "/")
+}
+
+func orNone(text string) string {
+	if text == "" {
+		return "none"
+	}
+	return text
+}
