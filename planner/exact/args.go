@@ -166,7 +166,7 @@ func (e *evaluator) command(i int, command instructions.Command, line int, env e
 		}
 	case *instructions.ArgCommand:
 		for _, arg := range c.Args {
-			value, given := e.p.opts.Args[arg.Key]
+			value, given := e.job.Args[arg.Key]
 			switch {
 			case given:
 			case arg.Value != nil:
@@ -225,7 +225,7 @@ func (p *plan) builtinDefaults() []Finding {
 	at := make(map[int]int)
 	report := func(j *job, line int, stage string, arg instructions.KeyValuePairOptional, value string) {
 		right, ok := automatic(j.Platform, p.opts.BuildPlatform)[arg.Key]
-		if _, given := p.opts.Args[arg.Key]; !ok || given || value == right {
+		if _, given := j.Args[arg.Key]; !ok || given || value == right {
 			return
 		}
 		key := line<<8 + len(arg.Key)

@@ -110,7 +110,7 @@ func (p *plan) uses(ctx context.Context) ([]use, error) {
 		}
 		for _, o := range j.ops {
 			// Only what triggers of images lead to is left.
-			if o.op.GetSource() == nil || len(o.places) == 0 {
+			if o.op.GetSource() == nil || len(o.places) == 0 || p.opts.Edits[j.name].mounts(o.op.GetSource().Identifier) {
 				continue
 			}
 			img, err := p.imageOf(ctx, o.op)

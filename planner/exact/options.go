@@ -31,6 +31,15 @@ type Options struct {
 	Target        string
 	Args          map[string]string
 
+	// Overrides are what is different for some platforms, as in planner.Options.
+	Overrides map[string]planner.Override
+
+	// Attrs are further attributes of the frontend that are the same for all
+	// platforms, by the names that BuildKit has for them: add-hosts,
+	// force-network-mode, shm-size, ulimit, cgroup-parent, … What is a field of these
+	// options has no place here.
+	Attrs map[string]string
+
 	// Context is the directory of the build context, of which only .dockerignore is
 	// read, or the URL of a git repository, an archive or a Dockerfile. Empty means an
 	// empty context.
@@ -58,6 +67,10 @@ type Options struct {
 	// for every reference and once for every manifest whose config is needed.
 	Resolver Resolver
 
+	// Edits are what the jobs of some platforms send instead of Dockerfile, by
+	// platform as in Result.Platforms.
+	Edits map[string]Edit
+
 	// AllStages includes the images of stages that the target does not reach.
 	AllStages bool
 
@@ -68,6 +81,27 @@ type Options struct {
 	// SessionID is the client session that the build will have. With it, and with
 	// the same context, Step.Digests are those of the builder's vertices.
 	SessionID string
+}
+
+// Edit is a Dockerfile for one job. It has the lines of the original, and all that it
+// adds is mounts of images to RUNs.
+type Edit struct {
+	Text     []byte
+	Contexts map[string]string // named contexts of these images: docker-image://REF@DIGEST by name
+}
+
+// mounts reports whether an image is one that an edit adds.
+func (e Edit) mounts(ref string) bool {
+	_, wanted, found := strings.Cut(ref, "@")
+	if !found {
+		return false
+	}
+	for _, value := range e.Contexts {
+		if _, pinned, ok := strings.Cut(value, "@"); ok && pinned == wanted {
+			return true
+		}
+	}
+	return false
 }
 
 // Resolver looks up images in a registry.
@@ -95,6 +129,7 @@ type Base struct {
 func (o Options) planning() planner.Options {
 	return planner.Options{
 		Filename: o.Filename, Platforms: o.Platforms, BuildPlatform: o.BuildPlatform, Target: o.Target, Args: o.Args,
+		Overrides: o.Overrides,
 	}
 }
 

@@ -102,7 +102,14 @@ func (p *plan) result(ctx context.Context) (*Result, error) {
 	if r.Findings, err = p.findings(ctx); err != nil {
 		return nil, err
 	}
-	r.Bases = p.images.used()
+	r.Bases = slices.DeleteFunc(p.images.used(), func(b UsedBase) bool {
+		for _, edit := range p.opts.Edits {
+			if edit.mounts(b.Ref) {
+				return true // of the edit, not of the Dockerfile
+			}
+		}
+		return false
+	})
 	return r, nil
 }
 
@@ -247,11 +254,15 @@ func (p *plan) convert(ctx context.Context, j *job) error {
 // gateway makes the builder that the frontend sees.
 func (p *plan) gateway(j *job) *gateway {
 	filename := path.Base(filepath.ToSlash(p.opts.Filename))
-	options := map[string]string{"filename": filename, "platform": j.name, "target": j.Target}
+	options := maps.Clone(p.opts.Attrs)
+	if options == nil {
+		options = make(map[string]string)
+	}
+	options["filename"], options["platform"], options["target"] = filename, j.name, j.Target
 	if p.opts.Pull {
 		options["image-resolve-mode"] = pb.AttrImageResolveModeForcePull
 	}
-	for name, value := range p.opts.Args {
+	for name, value := range j.Args {
 		options["build-arg:"+name] = value
 	}
 	for name, value := range p.contexts.values {
@@ -268,9 +279,19 @@ func (p *plan) gateway(j *job) *gateway {
 		filename = p.opts.inContext()
 		options["context"], options["filename"] = p.opts.Context, filename
 	}
+	text := p.opts.Dockerfile
+	if edit, ok := p.opts.Edits[j.name]; ok {
+		text = edit.Text
+		for name, value := range edit.Contexts {
+			options["context:"+name] = value
+		}
+		if p.opts.remoteContext() { // an edit comes from this machine
+			options["dockerfilekey"] = dockerui.DefaultLocalNameDockerfile
+		}
+	}
 	return &gateway{
 		remote: p.opts.Remote, options: options, session: p.opts.SessionID, build: p.opts.BuildPlatform, images: p.images, dirs: dirs,
-		dockerfile: file{name: filename, text: p.opts.Dockerfile},
+		dockerfile: file{name: filename, text: text},
 	}
 }
 

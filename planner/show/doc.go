@@ -14,11 +14,12 @@
 //
 // A mark says how a stage is made for a platform: ● natively, ▲ emulated, = not
 // again because it is shared with the platform or the stage named, ✗ not at all
-// because an image that it needs is not made for the platform, — not needed. The
-// number is that of the commands that run for this platform first, so that the
-// numbers of a table add up to the distinct commands. "(on amd64)" is a base whose
-// commands execute there whatever the target is; └ is another stage. NEEDS are the
-// stages and images that files come from.
+// because an image that it needs is not made for the platform, — not needed. With
+// Options.Assists, ◆ is emulated with native tools for all commands; if only some
+// have them, it is ▲. The number is that of the commands that run for this platform
+// first, so that the numbers of a table add up to the distinct commands. "(on amd64)"
+// is a base whose commands execute there whatever the target is; └ is another stage.
+// NEEDS are the stages and images that files come from.
 //
 // Everything fits Options.Width. What gives way is, in this order: the end of
 // NEEDS, times, the words in cells, the middle of references (not their tags), and
@@ -26,6 +27,18 @@
 // native or shared and have no finding are counted instead. Of the emulated
 // commands, the six slowest are shown if Options.Forecast knows them, and the first
 // six otherwise; a line stands for all platforms of a command.
+//
+// With Options.Assists, each of them has the recipe that gives it native tools, "go
+// 1/2" if that is so on one platform of two, or "-", and below is why not. With
+// Options.Pins, up to three stages follow that could run on the build platform. What
+// keeps others from it is in [Explain] and [JSON]. Neither is shown if nothing is
+// emulated. The mounts that assist.Apply adds are never part of a command.
+//
+//	◆ L6   build  arm64  go  CGO_ENABLED=0 go build -o /out/app ./cmd/app
+//	▲ L18  final  arm64  -   useradd app
+//	not assisted: L18: no recipe knows docker.io/library/debian:12
+//
+//	stage build can run on $BUILDPLATFORM: --pin-native=build:go (saves 1 emulated run, assisted now)
 //
 // [Explain] is a screen about one line of the Dockerfile: where it runs, what it
 // needs, and why it runs several times. It is made from exact.Explain.
@@ -44,7 +57,8 @@
 // # Documents
 //
 // [JSON] has everything that the plan knows but the environment of commands.
-// docs/plan.schema.json describes it; its fields are added to, never renamed.
+// docs/plan.schema.json describes it; its fields are added to, never renamed. The
+// state of a stage that is assisted is still "emulated" there: its steps say more.
 //
 // [SARIF] has the findings for code scanning, in version 2.1.0 of that format.
 // Paths are relative to Options.Root, or else to the current directory, which is to

@@ -15,6 +15,8 @@ func dotColour(s state) string {
 		return "#b7e4c0"
 	case stateEmulated:
 		return "#ffcf9a"
+	case stateAssisted:
+		return "#fff3a3"
 	case stateShared:
 		return "#bfdcff"
 	case stateImpossible:

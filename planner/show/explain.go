@@ -7,17 +7,20 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/mabuild/mabuild/planner/assist"
 	"github.com/mabuild/mabuild/planner/exact"
 )
 
 // Explain writes all that is known about a line of the Dockerfile.
 func Explain(w io.Writer, e *exact.Explanation, opts Options) error {
 	opts = opts.complete()
-	s := &sheet{view: &view{plan: &exact.Result{}, opts: opts, marks: opts.marks()}, e: e}
+	s := &sheet{view: &view{plan: &exact.Result{}, opts: opts, marks: opts.marks(), assists: opts.assists()}, e: e}
 	s.headline()
 	s.table()
+	s.assist()
 	s.needs()
 	s.stage()
+	s.pin()
 	s.why()
 	s.bases()
 	s.b.WriteString("\n")
@@ -66,7 +69,7 @@ func (s *sheet) headline() {
 	if s.e.Command == "" {
 		return
 	}
-	shown := wrap(clean(s.e.Command), s.opts.Width, 4, 4)
+	shown := wrap(clean(assist.StepName(s.e.Command)), s.opts.Width, 4, 4)
 	if len(s.e.Runs) > 0 && strings.Contains(s.e.Command, "<<") {
 		shown = append(shown, s.script(s.e.Runs[0].Args)...)
 	}
@@ -116,7 +119,10 @@ func (s *sheet) table() {
 	}
 	for _, r := range s.e.Runs {
 		mark := s.marks.native
-		if r.State == exact.StateEmulated {
+		switch {
+		case s.assists[r.ID].Recipe != "":
+			mark = s.marks.assisted
+		case r.State == exact.StateEmulated:
 			mark = s.marks.emulated
 		}
 		text := "  " + mark + " " + pad(s.executes(r), on) + "  "
@@ -192,7 +198,7 @@ func (s *sheet) needText(n exact.Step) string {
 	case n.Place == s.e.Place:
 		return imageName(n.Command)
 	}
-	return lines(n.Place) + " " + clean(n.Command)
+	return lines(n.Place) + " " + clean(assist.StepName(n.Command))
 }
 
 // imageName finds the reference in FROM --platform=… NAME AS …

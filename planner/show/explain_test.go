@@ -19,6 +19,9 @@ var explained = map[string][]int{
 	"diamond":   {20, 19, 29},
 	"lacking":   {1, 18},
 	"unhealthy": {3},
+	"assisted":  {2, 6, 8, 9, 10, 11, 18, 20},
+
+	"assisted-native": {6},
 }
 
 func TestExplain(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mabuild/mabuild/planner/exact"
+	"github.com/mabuild/mabuild/planner/pin"
 	"github.com/mabuild/mabuild/planner/show"
 )
 
@@ -31,7 +32,10 @@ func FuzzShow(f *testing.F) {
 		if err != nil {
 			return
 		}
-		options := show.Options{File: "Dockerfile", Width: 80, Forecast: forecast(result, 2)}
+		options := show.Options{File: "Dockerfile", Width: 80, Forecast: forecast(result, 2), Assists: assists(result)}
+		if options.Pins, err = pin.Candidates(result, text); err != nil {
+			t.Error(err)
+		}
 		for _, write := range []func(*bytes.Buffer) error{
 			func(b *bytes.Buffer) error { return show.JSON(b, result, options) },
 			func(b *bytes.Buffer) error { return show.SARIF(b, result, options) },

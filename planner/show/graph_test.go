@@ -15,7 +15,7 @@ import (
 )
 
 // pictured are the inputs with golden pictures, which somebody has looked at.
-var pictured = []string{"one", "forecast", "diamond", "selecting", "narrow"}
+var pictured = []string{"one", "forecast", "diamond", "selecting", "narrow", "assisted"}
 
 func TestSVGGolden(t *testing.T) {
 	t.Parallel()

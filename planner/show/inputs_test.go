@@ -10,6 +10,7 @@ import (
 
 	"github.com/mabuild/mabuild/planner/exact"
 	"github.com/mabuild/mabuild/planner/history"
+	"github.com/mabuild/mabuild/planner/pin"
 	"github.com/mabuild/mabuild/planner/show"
 )
 
@@ -141,6 +142,33 @@ func many(stages int) string {
 	return b.String()
 }
 
+// assistable has stages whose commands are assisted all, in part and not at all,
+// and stages that could move to the build platform.
+const assistable = `FROM node:22 AS assets
+RUN npm ci
+RUN npm run build
+FROM golang:1.26 AS build
+WORKDIR /src
+RUN CGO_ENABLED=0 go build -o /out/app ./cmd/app
+RUN CGO_ENABLED=0 go build -o /out/cli ./cmd/cli
+FROM golang:1.26 AS tools
+RUN apt-get update && apt-get install -y protobuf-compiler
+RUN make tools
+RUN go tool dist list
+FROM docs:1 AS docs
+RUN mkdocs build
+FROM maven:3 AS java
+RUN mvn package
+FROM debian:bookworm-slim
+RUN apt-get update && apt-get install -y ca-certificates
+RUN useradd app
+COPY --from=build /out/app /usr/bin/app
+COPY --from=tools /out /usr/share/tools
+COPY --from=assets /web/dist /srv
+COPY --from=docs /site /srv/docs
+COPY --from=java /target/app.jar /app.jar
+`
+
 // forecast knows every command of a plan but those of one line.
 func forecast(plan *exact.Result, unknown int) *history.Forecast {
 	f := &history.Forecast{
@@ -176,6 +204,7 @@ type input struct {
 	images                registry
 	options               show.Options
 	forecast              bool
+	assist                bool
 }
 
 func inputs() map[string]input {
@@ -195,6 +224,12 @@ func inputs() map[string]input {
 		"many":       {dockerfile: many(60), platforms: "linux/amd64,linux/arm64,linux/arm/v7,linux/s390x,linux/riscv64"},
 		"unhealthy":  {dockerfile: "# syntax=example.com/other:1\nFROM alpine AS Base\nMAINTAINER me\nRUN true\n"},
 		"one-native": {dockerfile: "FROM alpine:3.22\nCOPY a /a\n", platforms: "linux/amd64"},
+
+		"assisted":        {dockerfile: assistable, assist: true},
+		"assisted-ascii":  {dockerfile: assistable, assist: true, forecast: true, options: show.Options{ASCII: true, Width: 72}},
+		"assisted-good":   {dockerfile: webService, assist: true, forecast: true},
+		"assisted-native": {dockerfile: assistable, assist: true, platforms: "linux/amd64"},
+		"assisted-many":   {dockerfile: many(60), assist: true, platforms: "linux/amd64,linux/arm64,linux/arm/v7,linux/s390x,linux/riscv64"},
 	}
 }
 
@@ -211,6 +246,14 @@ func planned(t testing.TB, in input) (*exact.Result, show.Options) {
 	in.options.File = "Dockerfile"
 	if in.forecast {
 		in.options.Forecast = forecast(result, 5)
+	}
+	if in.assist {
+		in.options.Assists = assists(result)
+		stages, err := pin.Candidates(result, []byte(in.dockerfile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		in.options.Pins = stages
 	}
 	return result, in.options
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/mabuild/mabuild/planner/exact"
 	"github.com/mabuild/mabuild/planner/history"
+	"github.com/mabuild/mabuild/planner/pin"
 )
 
 // document is the JSON form of a plan, which docs/plan.schema.json describes.
@@ -43,6 +44,7 @@ type stage struct {
 	ExecOn map[string]string `json:"execOn"`
 	States map[string]state  `json:"states"`
 	Needs  []need            `json:"needs"`
+	Pin    *stagePin         `json:"pin,omitempty"`
 }
 
 type need struct {
@@ -70,7 +72,32 @@ type step struct {
 	Impossible   bool            `json:"impossible,omitempty"`
 	Mounts       []mount         `json:"mounts,omitempty"`
 	Inputs       []digest.Digest `json:"inputs"`
+	Assist       *stepAssist     `json:"assist,omitempty"`
 	Forecast     *forecast       `json:"forecast,omitempty"`
+}
+
+// stepAssist says what an emulated command gets, by recipe, or why nothing.
+type stepAssist struct {
+	Recipe string `json:"recipe,omitempty"`
+	Reason string `json:"reason,omitempty"`
+	Note   string `json:"note,omitempty"`
+}
+
+// stagePin says whether a stage could run on the build platform.
+type stagePin struct {
+	State   pin.State   `json:"state"`
+	Lang    string      `json:"lang,omitempty"`
+	Pin     string      `json:"pin,omitempty"`
+	Env     []string    `json:"env,omitempty"`
+	Runs    int         `json:"runs,omitempty"`
+	Reasons []pinReason `json:"reasons"`
+	Verify  string      `json:"verify,omitempty"`
+}
+
+type pinReason struct {
+	Rule string `json:"rule,omitempty"`
+	Line int    `json:"line"`
+	Text string `json:"text"`
 }
 
 type place struct {
@@ -157,7 +184,7 @@ func newDocument(v *view) document {
 		Forecast: v.totalForecast(),
 	}
 	for i := range v.stages {
-		d.Stages = append(d.Stages, newStage(&v.stages[i]))
+		d.Stages = append(d.Stages, v.newStage(&v.stages[i]))
 	}
 	for i := range plan.Steps {
 		d.Steps = append(d.Steps, v.newStep(&plan.Steps[i]))
@@ -181,13 +208,16 @@ func newDocument(v *view) document {
 	return d
 }
 
-func newStage(s *stageView) stage {
+func (v *view) newStage(s *stageView) stage {
 	entry := stage{Name: s.Name, Line: s.Line, Base: s.Base, ExecOn: s.ExecPlatform, States: make(map[string]state), Needs: []need{}}
 	for _, e := range s.Edges {
 		entry.Needs = append(entry.Needs, need{Kind: e.Kind, Stage: e.Stage, Image: e.Image, Line: e.Line, Platforms: list(e.Platforms)})
 	}
 	for platform, c := range s.cells {
-		entry.States[platform] = c.state
+		entry.States[platform] = c.state.public()
+	}
+	if p := v.pinAt(s.Line); p != nil {
+		entry.Pin = newStagePin(p)
 	}
 	return entry
 }
@@ -204,11 +234,25 @@ func (v *view) newStep(s *exact.Step) step {
 	for _, m := range s.Mounts {
 		entry.Mounts = append(entry.Mounts, mount(m))
 	}
+	if a, ok := v.assists[s.ID]; ok {
+		entry.Assist = &stepAssist{Recipe: a.Recipe, Reason: a.Reason, Note: a.Note}
+	}
 	if v.opts.Forecast != nil {
 		if e, ok := v.opts.Forecast.Steps[s.ID]; ok {
 			f := newForecast(e)
 			entry.Forecast = &f
 		}
+	}
+	return entry
+}
+
+func newStagePin(p *pin.Stage) *stagePin {
+	entry := &stagePin{State: p.State, Lang: p.Lang, Env: p.Env, Runs: p.Runs, Reasons: []pinReason{}, Verify: p.Verify}
+	if p.State == pin.Candidate {
+		entry.Pin = p.Pin.String()
+	}
+	for _, r := range p.Reasons {
+		entry.Reasons = append(entry.Reasons, pinReason(r))
 	}
 	return entry
 }

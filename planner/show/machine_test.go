@@ -5,13 +5,16 @@ import (
 	"encoding/json"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/mabuild/mabuild/planner/assist"
 	"github.com/mabuild/mabuild/planner/exact"
+	"github.com/mabuild/mabuild/planner/pin"
 	"github.com/mabuild/mabuild/planner/show"
 )
 
@@ -72,6 +75,7 @@ func TestSchema(t *testing.T) {
 	}
 	for _, field := range []string{
 		".dockerfile.syntax", ".steps.also.line", ".steps.mounts.sharing", ".steps.endLine", ".steps.forecast.from", ".steps.impossible",
+		".steps.assist.recipe", ".steps.assist.reason", ".steps.assist.note", ".stages.pin.reasons.rule",
 		".bases.error", ".bases.match", ".diagnostics.url", ".diagnostics.offered", ".diagnostics.runs", ".stages.states", ".forecast.dominant.share",
 	} {
 		if !seen[field] {
@@ -106,7 +110,10 @@ func schemaFields(t *testing.T, seen map[string]bool) {
 		} `json:"$defs"`
 	}
 	readJSON(t, filepath.FromSlash("../../docs/plan.schema.json"), &schema)
-	for def, path := range map[string]string{"step": ".steps.", "diagnostic": ".diagnostics.", "stage": ".stages.", "base": ".bases."} {
+	for def, path := range map[string]string{
+		"step": ".steps.", "diagnostic": ".diagnostics.", "stage": ".stages.", "base": ".bases.",
+		"assist": ".steps.assist.", "pin": ".stages.pin.", "pinReason": ".stages.pin.reasons.",
+	} {
 		if len(schema.Defs[def].Properties) == 0 {
 			t.Errorf("the schema has no %s", def)
 		}
@@ -129,19 +136,25 @@ func TestFields(t *testing.T) {
 	}
 	readJSON(t, filepath.FromSlash("../../docs/plan.schema.json"), &schema)
 	renamed := map[string]string{
-		"Stage.ExecPlatform": "execOn", "Stage.Edges": "needs", "UsedBase.Err": "error",
-		"Step.Args": "command", "Step.Env": "command", // may hold secrets
+		"exact.Stage.ExecPlatform": "execOn", "exact.Stage.Edges": "needs", "exact.UsedBase.Err": "error",
+		"exact.Step.Args": "command", "exact.Step.Env": "command", // may hold secrets
+	}
+	// Those of the stage or the step that it is in.
+	outer := []string{
+		"pin.Stage.Name", "pin.Stage.Line", "assist.Step.ID", "assist.Step.Stage", "assist.Step.Line", "assist.Step.EndLine",
+		"assist.Step.Command", "assist.Step.Platforms", "assist.Step.ExecPlatform",
 	}
 	for def, value := range map[string]any{
 		"stage": exact.Stage{}, "step": exact.Step{}, "need": exact.Edge{}, "place": exact.Place{}, "mount": exact.Mount{},
 		"base": exact.UsedBase{}, "diagnostic": exact.Finding{},
+		"assist": assist.Step{}, "pin": pin.Stage{}, "pinReason": pin.Reason{},
 	} {
 		kind := reflect.TypeOf(value)
 		for _, field := range reflect.VisibleFields(kind) {
-			if field.Anonymous {
+			if field.Anonymous || slices.Contains(outer, kind.String()+"."+field.Name) {
 				continue
 			}
-			name := renamed[kind.Name()+"."+field.Name]
+			name := renamed[kind.String()+"."+field.Name]
 			if name == "" {
 				name = strings.ToLower(field.Name[:1]) + field.Name[1:]
 			}
@@ -171,6 +184,12 @@ func TestSchemaRefuses(t *testing.T) {
 		"other version":      func(d map[string]any) { d["version"] = 2 },
 		"unknown state": func(d map[string]any) {
 			d["stages"].([]any)[0].(map[string]any)["states"] = map[string]any{"linux/amd64": "slow"}
+		},
+		"unknown pin state": func(d map[string]any) {
+			d["stages"].([]any)[0].(map[string]any)["pin"] = map[string]any{"state": "maybe", "reasons": []any{}}
+		},
+		"assisted and not": func(d map[string]any) {
+			d["steps"].([]any)[0].(map[string]any)["assist"] = map[string]any{"recipe": "go", "reason": "none"}
 		},
 		"no digest": func(d map[string]any) { d["steps"].([]any)[0].(map[string]any)["id"] = "abc" },
 	} {

@@ -1,8 +1,10 @@
 package show
 
 import (
+	"github.com/mabuild/mabuild/planner/assist"
 	"github.com/mabuild/mabuild/planner/exact"
 	"github.com/mabuild/mabuild/planner/history"
+	"github.com/mabuild/mabuild/planner/pin"
 )
 
 // Options say how to write a plan. The zero value is good for all but SARIF, which
@@ -21,6 +23,14 @@ type Options struct {
 	// Forecast is what is known of how long steps take. Without it, nothing is
 	// said about time.
 	Forecast *history.Forecast
+
+	// Assists says of every emulated command whether it gets native tools, as
+	// assist.Plan has it for the same plan. Without it, nothing is said about that.
+	Assists []assist.Step
+
+	// Pins says of every stage whether it could run on the build platform, as
+	// pin.Candidates has it. It is shown if anything is emulated.
+	Pins []pin.Stage
 
 	// Version is that of the program, for SARIF.
 	Version string
@@ -52,11 +62,11 @@ func (o Options) complete() Options {
 }
 
 // marks are the characters of a screen.
-type marks struct{ native, emulated, shared, impossible, unused, dot, ellipsis, inherit, spread string }
+type marks struct{ native, emulated, assisted, shared, impossible, unused, dot, ellipsis, inherit, spread string }
 
 func (o Options) marks() marks {
 	if o.ASCII {
-		return marks{"*", "^", "=", "x", "-", "|", "...", "`-", "+-"}
+		return marks{"*", "^", "+", "=", "x", "-", "|", "...", "`-", "+-"}
 	}
-	return marks{"●", "▲", "=", "✗", "—", "·", "…", "└", "±"}
+	return marks{"●", "▲", "◆", "=", "✗", "—", "·", "…", "└", "±"}
 }

@@ -247,8 +247,12 @@ func (p *picture) describe() string {
 			counts[c.state]++
 		}
 	}
-	return fmt.Sprintf("Graph of %s for %s: of the pairs of both, %d native, %d emulated, %d shared, %d impossible, %d not needed.",
-		plural(stages, "stage"), strings.Join(p.plan.Platforms, ", "), counts[stateNative], counts[stateEmulated], counts[stateShared],
+	emulated := fmt.Sprintf("%d emulated", counts[stateEmulated]+counts[stateAssisted])
+	if n := counts[stateAssisted]; n > 0 {
+		emulated += fmt.Sprintf(" (%d of them assisted)", n)
+	}
+	return fmt.Sprintf("Graph of %s for %s: of the pairs of both, %d native, %s, %d shared, %d impossible, %d not needed.",
+		plural(stages, "stage"), strings.Join(p.plan.Platforms, ", "), counts[stateNative], emulated, counts[stateShared],
 		counts[stateImpossible], counts[stateUnused])
 }
 

@@ -22,6 +22,7 @@ text { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono"
 .image { fill: #ffffff; stroke: #818b98; stroke-dasharray: 2 2; }
 .native { fill: #b7e4c0; }
 .emulated { fill: #ffcf9a; }
+.assisted { fill: #fff3a3; }
 .shared { fill: #bfdcff; }
 .impossible { fill: #ffbdb8; }
 .unused { fill: #e3e7ec; }
@@ -43,6 +44,7 @@ text { fill: #e6edf3; }
 .image { fill: #0d1117; stroke: #6e7681; }
 .native { fill: #1b4a2a; }
 .emulated { fill: #6b3d0c; }
+.assisted { fill: #6d6a1c; }
 .shared { fill: #17406f; }
 .impossible { fill: #75211d; }
 .unused { fill: #2b313a; }
@@ -128,9 +130,9 @@ func (p *picture) cellTitle(s *stageView, platform string) string {
 		return text + "impossible, see the findings"
 	case stateShared:
 		return text + "shared with " + c.with
-	case stateNative, stateEmulated:
+	case stateNative, stateEmulated, stateAssisted:
 	}
-	text += fmt.Sprintf("%s on %s, %s", c.state, s.ExecPlatform[platform], plural(c.runs, "command"))
+	text += fmt.Sprintf("%s on %s, %s%s", c.state.public(), s.ExecPlatform[platform], plural(c.runs, "command"), c.helpText())
 	if c.time > 0 {
 		text += ", about " + duration(c.time)
 	}
@@ -195,7 +197,7 @@ func (p *picture) newLegend() legend {
 		kinds[e.kind] = true
 	}
 	var l legend
-	for _, s := range []state{stateNative, stateEmulated, stateShared, stateImpossible, stateUnused} {
+	for _, s := range []state{stateNative, stateEmulated, stateAssisted, stateShared, stateImpossible, stateUnused} {
 		if states[s] {
 			text := string(s)
 			if s == stateUnused {

@@ -58,7 +58,7 @@ func (v *view) rows() (rows []*stageView, folded int) {
 			return false
 		}
 		for _, c := range s.cells {
-			if c.state == stateEmulated || c.state == stateImpossible {
+			if c.state == stateEmulated || c.state == stateAssisted || c.state == stateImpossible {
 				return false
 			}
 		}
@@ -219,7 +219,7 @@ func (v *view) cellText(c cell, style cellStyle) string {
 			return mark
 		}
 		return cut(mark+" "+c.with, 16, v.marks.ellipsis)
-	case stateNative, stateEmulated:
+	case stateNative, stateEmulated, stateAssisted:
 	}
 	switch {
 	case c.runs > 0 && style == terse:
@@ -242,6 +242,8 @@ func (v *view) mark(s state) string {
 		return v.marks.native
 	case stateEmulated:
 		return v.marks.emulated
+	case stateAssisted:
+		return v.marks.assisted
 	case stateShared:
 		return v.marks.shared
 	case stateImpossible:
@@ -267,7 +269,7 @@ func (v *view) legend(b *strings.Builder, style cellStyle) {
 	for _, entry := range []struct {
 		state state
 		text  string
-	}{{stateNative, "native"}, {stateShared, with}, {stateEmulated, "emulated"}, {stateImpossible, "impossible"}, {stateUnused, "not needed"}} {
+	}{{stateNative, "native"}, {stateShared, with}, {stateEmulated, "emulated"}, {stateAssisted, "assisted"}, {stateImpossible, "impossible"}, {stateUnused, "not needed"}} {
 		if used[entry.state] {
 			parts = append(parts, v.mark(entry.state)+" "+entry.text)
 		}

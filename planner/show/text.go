@@ -20,6 +20,7 @@ func Text(w io.Writer, plan *exact.Result, opts Options) error {
 	v.table(&b)
 	v.counts(&b)
 	v.slow(&b)
+	v.pins(&b)
 	v.findings(&b)
 	v.last(&b)
 	_, err := io.WriteString(w, b.String())
@@ -50,7 +51,7 @@ func (v *view) head(b *strings.Builder) {
 }
 
 func (v *view) counts(b *strings.Builder) {
-	requested, emulated, impossible := 0, 0, 0
+	requested, emulated, assisted, impossible := 0, 0, 0, 0
 	for _, s := range v.runs {
 		requested += len(s.Platforms)
 		switch {
@@ -58,9 +59,15 @@ func (v *view) counts(b *strings.Builder) {
 			impossible++
 		case s.State == exact.StateEmulated:
 			emulated++
+			if v.assists[s.ID].Recipe != "" {
+				assisted++
+			}
 		}
 	}
 	text := fmt.Sprintf("%d requested, %d distinct, %d emulated", requested, len(v.runs), emulated)
+	if assisted > 0 {
+		text += fmt.Sprintf(" (%d of them assisted)", assisted)
+	}
 	if impossible > 0 {
 		text += fmt.Sprintf(", %d impossible", impossible)
 	}
@@ -115,6 +122,7 @@ type slowRun struct {
 	stage     string
 	command   string
 	platforms []string
+	steps     []exact.Step
 	time      time.Duration // of the slowest
 }
 
@@ -135,6 +143,7 @@ func (v *view) emulatedRuns() []slowRun {
 			at[s.Line] = i
 			list = append(list, slowRun{line: s.Line, stage: s.Stage, command: commandText(s.Command)})
 		}
+		list[i].steps = append(list[i].steps, s)
 		if !slices.Contains(list[i].platforms, short(s.ExecPlatform)) {
 			list[i].platforms = append(list[i].platforms, short(s.ExecPlatform))
 		}
@@ -160,19 +169,26 @@ func (v *view) slow(b *strings.Builder) {
 		return
 	}
 	shown := list[:min(len(list), slowShown)]
-	line, stage, on, times := 0, 0, 0, 0
+	line, stage, on, help, times := 0, 0, 0, 0, 0
 	for _, r := range shown {
 		line = max(line, len(fmt.Sprint(r.line)))
 		stage = max(stage, columns(clean(r.stage)))
 		on = max(on, columns(strings.Join(r.platforms, " ")))
+		help = max(help, columns(v.helpText(r)))
 		if r.time > 0 {
 			times = max(times, len(duration(r.time))+2)
 		}
 	}
 	stage, on = min(stage, v.opts.Width/6), min(on, v.opts.Width/4)
+	if room := v.opts.Width - (len("  ^ L") + line + 2 + stage + 2 + on + 2 + help + 2 + times); room < 8 {
+		help = 0 // the mark has to do
+	}
 	for _, r := range shown {
-		text := fmt.Sprintf("  %s L%s  %s  %s  ", v.marks.emulated, pad(fmt.Sprint(r.line), line),
+		text := fmt.Sprintf("  %s L%s  %s  %s  ", v.runMark(r), pad(fmt.Sprint(r.line), line),
 			pad(cut(r.stage, stage, v.marks.ellipsis), stage), pad(cut(strings.Join(r.platforms, " "), on, v.marks.ellipsis), on))
+		if help > 0 {
+			text += pad(v.helpText(r), help) + "  "
+		}
 		if times > 0 {
 			known := "?"
 			if r.time > 0 {
@@ -185,6 +201,7 @@ func (v *view) slow(b *strings.Builder) {
 	if more := len(list) - len(shown); more > 0 {
 		fmt.Fprintf(b, "  and %d more: --format=json\n", more)
 	}
+	v.unassisted(b, list)
 	b.WriteString("\n")
 }
 

@@ -7,6 +7,7 @@ import (
 
 	digest "github.com/opencontainers/go-digest"
 
+	"github.com/mabuild/mabuild/planner/assist"
 	"github.com/mabuild/mabuild/planner/exact"
 )
 
@@ -16,9 +17,10 @@ type view struct {
 	opts  Options
 	marks marks
 
-	stages []stageView // of the file
-	runs   []exact.Step
-	dead   map[digest.Digest]bool // steps that no platform can get to
+	stages  []stageView // of the file
+	runs    []exact.Step
+	assists map[digest.Digest]assist.Step
+	dead    map[digest.Digest]bool // steps that no platform can get to
 }
 
 // stageView is a stage with all that a picture or a row says about it.
@@ -46,6 +48,7 @@ type state string
 const (
 	stateNative     state = "native"
 	stateEmulated   state = "emulated"
+	stateAssisted   state = "assisted" // emulated, with native tools for each command
 	stateShared     state = "shared"
 	stateImpossible state = "impossible"
 	stateUnused     state = "unused"
@@ -55,6 +58,7 @@ const (
 type cell struct {
 	state state
 	runs  int    // commands that run for this platform first
+	help  int    // those of them that are assisted
 	files bool   // steps on files, without commands
 	with  string // platform or stage that a shared one was made for
 	time  time.Duration
@@ -62,7 +66,8 @@ type cell struct {
 
 func newView(plan *exact.Result, opts Options) *view {
 	opts = opts.complete()
-	v := &view{plan: plan, opts: opts, marks: opts.marks(), dead: make(map[digest.Digest]bool)}
+	plan = named(plan)
+	v := &view{plan: plan, opts: opts, marks: opts.marks(), assists: opts.assists(), dead: make(map[digest.Digest]bool)}
 	for _, s := range plan.Stages {
 		v.stages = append(v.stages, stageView{Stage: s, cells: make(map[string]cell)})
 	}
@@ -90,6 +95,9 @@ func newView(plan *exact.Result, opts Options) *view {
 		v.fill(i)
 	}
 	v.bury()
+	if len(v.emulatedPlatforms()) == 0 {
+		v.opts.Pins = nil
+	}
 	return v
 }
 
@@ -166,7 +174,7 @@ func (v *view) impossible(s *stageView, platform string) bool {
 
 func (v *view) cell(i int, platform string) cell {
 	made := cell{state: stateNative}
-	shared, own := "", 0
+	shared, own, emulated := "", 0, 0
 	for _, step := range v.stages[i].steps {
 		if step.Kind == "image" || !slices.Contains(step.Platforms, platform) {
 			continue
@@ -187,12 +195,21 @@ func (v *view) cell(i int, platform string) cell {
 		}
 		made.runs++
 		if step.State == exact.StateEmulated {
-			made.state = stateEmulated
+			emulated++
+			if v.assists[step.ID].Recipe != "" {
+				made.help++
+			}
 		}
 		made.time += v.estimate(step.ID)
 	}
 	if own == 0 && shared != "" {
 		return cell{state: stateShared, with: shared}
+	}
+	switch {
+	case emulated > made.help:
+		made.state = stateEmulated
+	case emulated > 0:
+		made.state = stateAssisted
 	}
 	return made
 }
