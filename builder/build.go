@@ -53,6 +53,10 @@ type Options struct {
 	// Check is called before anything runs; its error ends the build, together with
 	// what the node cannot emulate. Nil checks nothing more.
 	Check func(ctx context.Context) error
+	// Verify is called with the manifests of every job that succeeded, for several
+	// jobs at once, before anything is published. Its errors end the build when all
+	// jobs are done. Nil verifies nothing.
+	Verify func(ctx context.Context, job planner.Job, manifests []ocispec.Descriptor) error
 	// Logger hears what is worth knowing afterwards; nil discards.
 	Logger *slog.Logger
 }
@@ -171,7 +175,8 @@ func order(plan *planner.Plan, weight func(planner.Job) time.Duration, limit int
 // errSibling cancels the jobs that run beside one that failed.
 var errSibling = errors.New("another platform's job failed")
 
-// runJobs fills results, or returns the error of the first job that failed.
+// runJobs fills results, or returns the error of the first job that failed, or all
+// of what is wrong with the results.
 func runJobs(ctx context.Context, plan *planner.Plan, opts Options, results []JobResult) error {
 	limit := opts.Jobs
 	if limit <= 0 {
@@ -179,6 +184,7 @@ func runJobs(ctx context.Context, plan *planner.Plan, opts Options, results []Jo
 	}
 	jobs, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	wrong := make([]error, len(plan.Jobs)) // what Verify says
 	var group errgroup.Group
 	group.SetLimit(max(limit, 1))
 	for _, i := range order(plan, opts.Weight, limit) {
@@ -197,11 +203,14 @@ func runJobs(ctx context.Context, plan *planner.Plan, opts Options, results []Jo
 				return err
 			}
 			results[i] = JobResult{Platform: job.Platform, Manifests: manifests, Duration: time.Since(started)}
+			if opts.Verify != nil {
+				wrong[i] = opts.Verify(jobs, job, manifests)
+			}
 			return nil
 		})
 	}
 	if err := group.Wait(); err == nil {
-		return nil
+		return cmp.Or(context.Cause(ctx), errors.Join(wrong...))
 	}
 	// Whichever returned first: what ended the jobs is in their cause, a job that
 	// failed or the end of ctx. An interrupt does not hide a failure before it.

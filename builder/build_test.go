@@ -351,3 +351,31 @@ func (solverFunc) Platforms(context.Context) ([]ocispec.Platform, error) { retur
 func (f solverFunc) Solve(ctx context.Context, job planner.Job) ([]ocispec.Descriptor, error) {
 	return f(ctx, job)
 }
+
+// TestVerify holds that all results are looked at, and that nothing is published if
+// one of them is wrong.
+func TestVerify(t *testing.T) {
+	plan := expand(t, "linux/amd64,linux/arm64,linux/s390x")
+	published := &publisher{}
+	result, err := builder.Build(t.Context(), plan, builder.Options{
+		Publisher: published,
+		Solver: solver(func(_ context.Context, job planner.Job) ([]ocispec.Descriptor, error) {
+			return []ocispec.Descriptor{image(job.Platform)}, nil
+		}),
+		Verify: func(_ context.Context, job planner.Job, manifests []ocispec.Descriptor) error {
+			if len(manifests) != 1 || manifests[0].Platform.Architecture != job.Platform.Architecture {
+				t.Errorf("%v for %v", manifests, job.Platform)
+			}
+			if job.Platform.Architecture == "amd64" {
+				return nil
+			}
+			return fmt.Errorf("%s is wrong", job.Platform.Architecture)
+		},
+	})
+	if result != nil || err == nil || err.Error() != "arm64 is wrong\ns390x is wrong" {
+		t.Errorf("%+v, error %v", result, err)
+	}
+	if len(published.manifests) > 0 {
+		t.Error("a wrong image was published")
+	}
+}
