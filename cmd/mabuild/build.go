@@ -34,6 +34,9 @@ type buildFlags struct {
 	toolsImages  []string
 	preflight    string
 	allow        allowances
+	verify       verifyFlags
+	assist       string
+	pins         []string
 }
 
 const buildLong = `Build the Dockerfile in CONTEXT for every platform, at the same time, and deliver
@@ -69,7 +72,7 @@ func newBuildCommand() *cobra.Command {
 			if isRemote(args[0]) {
 				return usagef("building from a URL is not supported yet, mabuild plan is; clone or unpack it and give the directory")
 			}
-			return build(cmd.Context(), options)
+			return build(cmd.Context(), &options)
 		},
 	}
 	set := cmd.Flags()
@@ -78,19 +81,25 @@ func newBuildCommand() *cobra.Command {
 	set.StringArrayVarP(&flags.tags, "tag", "t", nil, "name of the result: `REF` is REGISTRY/NAME:TAG; may be given several times")
 	set.BoolVar(&flags.push, "push", false, "push the result to the registries of its names (same as -o type=registry)")
 	set.StringArrayVarP(&flags.outputs, "output", "o", nil, "where the result goes: a directory, or a `SPEC` like type=image|registry|oci|local|tar,dest=…")
-	set.StringVar(&flags.progress, "progress", "auto", "`MODE` of showing progress: auto, tty, plain, json, quiet")
-	set.BoolVarP(&flags.quiet, "quiet", "q", false, "print the digest alone (same as --progress=quiet)")
-	set.BoolVar(&flags.noCache, "no-cache", false, "run every step again")
+	flags.addRunFlags(set)
 	set.IntVar(&flags.jobs, "jobs", 0, "build `N` platforms at the same time (default: all)")
 	set.StringVar(&flags.metadataFile, "metadata-file", "", "write digests of the result and of every platform to this `FILE`, as JSON")
 	set.StringVar(&flags.iidFile, "iidfile", "", "write the image's ID to this `FILE`")
 	set.StringVar(&flags.preflight, "preflight", "on", "look for bases that lack a platform before building: `on`, warn or off")
-	set.StringVar(&flags.emulation, "emulation", "auto", "`WAY` of running foreign platforms: auto, private, host or off")
-	set.IntVar(&flags.retries, "retry-emulated", 0, "try a step again up to `N` times when QEMU crashed in it")
-	set.DurationVar(&flags.idleTimeout, "idle-timeout", 0, "end a step that prints nothing for this long, e.g. 30m (default: never)")
-	set.StringArrayVar(&flags.toolsImages, "tools-image", nil, "image `REF` to take QEMU from when it is not on PATH, or runc=REF for runc (see MABUILD_TOOLS)")
-	set.StringVar(&flags.node, "node", os.Getenv("BUILDKIT_HOST"), "`ADDRESS` of a BuildKit daemon to use instead of the built-in engine (or BUILDKIT_HOST)")
+	flags.verify.addFlags(set, "verify")
 	return cmd
+}
+
+// addRunFlags adds the flags of everything that runs steps.
+func (f *buildFlags) addRunFlags(set *pflag.FlagSet) {
+	set.StringVar(&f.progress, "progress", "auto", "`MODE` of showing progress: auto, tty, plain, json, quiet")
+	set.BoolVarP(&f.quiet, "quiet", "q", false, "print the digest alone (same as --progress=quiet)")
+	set.BoolVar(&f.noCache, "no-cache", false, "run every step again")
+	set.StringVar(&f.emulation, "emulation", "auto", "`WAY` of running foreign platforms: auto, private, host or off")
+	set.IntVar(&f.retries, "retry-emulated", 0, "try a step again up to `N` times when QEMU crashed in it")
+	set.DurationVar(&f.idleTimeout, "idle-timeout", 0, "end a step that prints nothing for this long, e.g. 30m (default: never)")
+	set.StringArrayVar(&f.toolsImages, "tools-image", nil, "image `REF` to take QEMU from when it is not on PATH, or runc=REF for runc (see MABUILD_TOOLS)")
+	set.StringVar(&f.node, "node", os.Getenv("BUILDKIT_HOST"), "`ADDRESS` of a BuildKit daemon to use instead of the built-in engine (or BUILDKIT_HOST)")
 }
 
 // addPlanFlags adds the flags that a plan has as well.
@@ -102,5 +111,7 @@ func (f *buildFlags) addPlanFlags(set *pflag.FlagSet) {
 	set.StringVar(&f.target, "target", "", "`STAGE` to build (default: the last)")
 	set.BoolVar(&f.pull, "pull", false, "ask the registry about every base image")
 	f.allow.addFlags(set)
+	set.StringVar(&f.assist, "assist", "on", "native tools for emulated commands, by `RECIPES`: on (go), off, or a list of go and java")
+	set.StringArrayVar(&f.pins, "pin-native", nil, "run a `STAGE` on the build platform, as if it said so; STAGE:go with the environment of a Go cross build, STAGE:plain without")
 	set.StringVar(&f.engineConfig, "engine-config", os.Getenv("MABUILD_ENGINE_CONFIG"), "buildkitd.toml `FILE` for the built-in engine: mirrors, http, ca, gc, … (or MABUILD_ENGINE_CONFIG)")
 }

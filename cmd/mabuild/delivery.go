@@ -13,6 +13,7 @@ import (
 	"github.com/mabuild/mabuild/builder"
 	"github.com/mabuild/mabuild/builder/buildkit"
 	"github.com/mabuild/mabuild/builder/output"
+	"github.com/mabuild/mabuild/builder/verify"
 	"github.com/mabuild/mabuild/planner"
 )
 
@@ -21,15 +22,17 @@ import (
 type delivery struct {
 	exports   func(planner.Job) []buildkit.Export
 	publisher builder.Publisher
+	// content has the images of all jobs; nil if they are none.
+	content verify.Source
 	// summary says where the result is.
 	summary func(*builder.Result) string
 	close   func()
 }
 
-func newDelivery(o buildOptions, plan *planner.Plan) (*delivery, error) {
+func newDelivery(o buildOptions, plan *planner.Plan, node *buildkit.Node) (*delivery, error) {
 	switch {
 	case o.output.Type == output.Image && o.output.Push:
-		return pushDelivery(o)
+		return pushDelivery(o, node)
 	case o.output.Type == output.Local:
 		return localDelivery(o, plan)
 	case o.output.Type == output.Tar:
@@ -40,7 +43,7 @@ func newDelivery(o buildOptions, plan *planner.Plan) (*delivery, error) {
 
 // pushDelivery lets the daemon push every image by its digest to every repository
 // and writes the tags from here.
-func pushDelivery(o buildOptions) (*delivery, error) {
+func pushDelivery(o buildOptions, node *buildkit.Node) (*delivery, error) {
 	repositories, err := output.Repositories(o.names)
 	if err != nil {
 		return nil, err
@@ -57,6 +60,7 @@ func pushDelivery(o buildOptions) (*delivery, error) {
 	return &delivery{
 		exports:   same(buildkit.Export{Type: imageExporter, Attrs: attrs}),
 		publisher: &output.Pusher{Registry: client, Names: o.names},
+		content:   pushedContent{node, inRegistry{client, o.names[0]}},
 		summary: func(*builder.Result) string {
 			return "Pushed " + strings.Join(o.names, ", ")
 		},
@@ -101,6 +105,7 @@ func layoutDelivery(o buildOptions) (*delivery, error) {
 	d := &delivery{
 		exports:   same(buildkit.Export{Type: ociExporter, Attrs: attrs, Store: layout.Blobs()}),
 		publisher: &keeper,
+		content:   layout,
 		close: func() {
 			_ = release()
 			if temporary {

@@ -13,6 +13,7 @@ import (
 	"github.com/mabuild/mabuild/builder/output"
 	"github.com/mabuild/mabuild/builder/registry"
 	"github.com/mabuild/mabuild/planner"
+	"github.com/mabuild/mabuild/planner/assist"
 )
 
 // The documented exit codes.
@@ -109,6 +110,10 @@ func (e *shownError) Unwrap() error { return e.error }
 // describe is what the user reads last: the end of the failed step's output, then
 // the error.
 func describe(err error) string {
+	return assist.StepName(describeAll(err))
+}
+
+func describeAll(err error) string {
 	var b strings.Builder
 	var job *buildkit.Error
 	var shown *shownError

@@ -10,6 +10,8 @@ import (
 	"github.com/mabuild/mabuild/builder/engine"
 	"github.com/mabuild/mabuild/builder/output"
 	"github.com/mabuild/mabuild/builder/progress"
+	"github.com/mabuild/mabuild/planner/assist"
+	"github.com/mabuild/mabuild/planner/pin"
 )
 
 // options checks the command line before anything is started.
@@ -68,8 +70,23 @@ func (f *buildFlags) modes(o *buildOptions) (err error) {
 	if o.node != "" && o.emulation != engine.Auto {
 		return usagef("--emulation is about the built-in engine; the BuildKit daemon of --node has handlers of its own")
 	}
-	o.preflight, err = parsePreflight(f.preflight)
-	return err
+	if o.preflight, err = parsePreflight(f.preflight); err != nil {
+		return err
+	}
+	if o.verify, err = f.verify.options(); err != nil {
+		return err
+	}
+	if o.recipes, err = assist.Parse(f.assist); err != nil {
+		return &usageError{err}
+	}
+	for _, spec := range f.pins {
+		p, err := pin.Parse(spec)
+		if err != nil {
+			return &usageError{err}
+		}
+		o.pins = append(o.pins, p)
+	}
+	return nil
 }
 
 // results reads where the result goes, and under which names.

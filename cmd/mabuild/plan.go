@@ -10,16 +10,14 @@ import (
 	"strconv"
 	"strings"
 
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"github.com/mabuild/mabuild/builder/bases"
-	"github.com/mabuild/mabuild/emulation"
 	"github.com/mabuild/mabuild/planner"
 	"github.com/mabuild/mabuild/planner/exact"
 	"github.com/mabuild/mabuild/planner/history"
 	"github.com/mabuild/mabuild/planner/lint"
+	"github.com/mabuild/mabuild/planner/pin"
 	"github.com/mabuild/mabuild/planner/show"
 )
 
@@ -147,12 +145,18 @@ func showPlan(ctx context.Context, o buildOptions, p planOptions) error {
 	if err != nil {
 		return err
 	}
-	plan, err := o.exactPlan(ctx, text, wanted, ocispec.Platform{}, p.offline)
+	result, err := o.exactPlan(ctx, planRequest{text: text, wanted: wanted, offline: p.offline})
 	if err != nil {
 		return err
 	}
+	plan := result.Plan
 	plan.Findings = o.findings(plan, text)
-	if err := print(os.Stdout, plan, o.screen(plan)); err != nil {
+	options := o.screen(plan)
+	options.Assists = result.Assists
+	if options.Pins, err = pin.Candidates(plan, result.Dockerfile); err != nil {
+		return err
+	}
+	if err := print(os.Stdout, plan, options); err != nil {
 		return err
 	}
 	err = failing(plan.Findings, level)
@@ -198,30 +202,4 @@ func repository(dir string) string {
 // unicodeTerminal reports whether the locale has characters beyond ASCII.
 func unicodeTerminal() bool {
 	return strings.Contains(strings.ToUpper(os.Getenv("LC_ALL")+os.Getenv("LC_CTYPE")+os.Getenv("LANG")), "UTF-8")
-}
-
-// exactPlan is what BuildKit will do.
-func (o *buildOptions) exactPlan(ctx context.Context, text []byte, wanted []ocispec.Platform, build ocispec.Platform, offline bool) (*exact.Result, error) {
-	client, err := newRegistryClient(o.engineConfig)
-	if err != nil {
-		return nil, err
-	}
-	native := emulation.Native()
-	if build.Architecture != "" {
-		native = []ocispec.Platform{build}
-	}
-	options := exact.Options{
-		Dockerfile: text, Platforms: wanted, BuildPlatform: build, Target: o.target, Args: o.args, Native: native,
-		NamedContexts: o.contexts, Pull: o.pull, SessionID: o.history.sessionID(),
-		Resolver: bases.New(bases.Options{Registry: client, Offline: offline, Pull: o.pull, Logger: logger()}),
-	}
-	o.addContext(&options)
-	if o.remote != nil {
-		options.Remote = o.remote.client
-	} else {
-		named := newContextClient() // SOURCE_DATE_EPOCH may want the time of a named context
-		defer named.Close()
-		options.Remote = named
-	}
-	return exact.Plan(ctx, options)
 }

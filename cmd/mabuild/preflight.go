@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/containerd/platforms"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"github.com/mabuild/mabuild/builder/progress"
+	"github.com/mabuild/mabuild/builder/buildkit"
 	"github.com/mabuild/mabuild/planner"
 	"github.com/mabuild/mabuild/planner/exact"
 )
@@ -31,22 +32,32 @@ func parsePreflight(s string) (preflight, error) {
 	return "", usagef("--preflight=%s is unknown; use on, warn or off", s)
 }
 
-// check looks at the exact plan before anything is pulled or run.
-func (o *buildOptions) check(ctx context.Context, text []byte, plan *planner.Plan, build ocispec.Platform) error {
-	if o.preflight == preflightOff {
+// check makes the exact plan and looks at it before anything is pulled or run. What
+// jobs send follows from it.
+func (o *buildOptions) check(ctx context.Context, text []byte, plan *planner.Plan, node *node) error {
+	if o.preflight == preflightOff && len(o.pins) == 0 && len(o.recipes) == 0 {
 		return nil
 	}
 	var wanted []ocispec.Platform
 	for _, job := range plan.Jobs {
 		wanted = append(wanted, job.Platform)
 	}
-	result, err := o.exactPlan(ctx, text, wanted, build, false)
-	if err != nil {
+	planned, err := o.exactPlan(ctx, planRequest{text: text, wanted: wanted, node: node})
+	switch {
+	case err != nil && o.preflight == preflightOff && len(o.pins) == 0 && context.Cause(ctx) == nil:
+		logger().WarnContext(ctx, "no command gets native tools", "error", err)
+		return nil
+	case err != nil:
 		return err
 	}
-	o.history.expect(result)
+	o.planned = planned
+	fmt.Fprint(o.warnings(), tellAssists(o.planned.Assists))
+	if o.preflight == preflightOff {
+		return nil
+	}
+	o.history.expect(o.planned.Plan)
 	var findings []exact.Finding
-	for _, f := range o.findings(result, text) {
+	for _, f := range o.findings(o.planned.Plan, text) {
 		if !o.irrelevant(f) {
 			findings = append(findings, f)
 		}
@@ -56,12 +67,22 @@ func (o *buildOptions) check(ctx context.Context, text []byte, plan *planner.Pla
 		fmt.Fprintln(os.Stderr, "warning:", err)
 		err = nil
 	}
-	if err == nil && o.progress != progress.Quiet && o.progress != progress.JSON {
-		for _, f := range findings {
-			if f.Level == exact.LevelWarning {
-				fmt.Fprintln(os.Stderr, "warning: "+describeFinding(f))
-			}
+	for _, f := range findings {
+		if err == nil && f.Level == exact.LevelWarning {
+			fmt.Fprintln(o.warnings(), "warning: "+describeFinding(f))
 		}
 	}
 	return err
+}
+
+// edit is what a job sends instead of the Dockerfile, nil if it sends that.
+func (o *buildOptions) edit(job planner.Job) (*buildkit.Edit, error) {
+	if o.planned == nil {
+		return nil, nil //nolint:nilnil // nil is the Dockerfile
+	}
+	edit, ok := o.planned.Edits[platforms.FormatAll(platforms.Normalize(job.Platform))]
+	if !ok {
+		return nil, nil //nolint:nilnil // as above
+	}
+	return &buildkit.Edit{Text: edit.Text, Contexts: edit.Contexts}, nil
 }

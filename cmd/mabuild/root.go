@@ -18,8 +18,11 @@ func newRootCommand() *cobra.Command {
 	root.AddCommand(
 		explicit,
 		newPlanCommand(),
+		newPinCommand(),
+		newAssistCommand(),
 		newPushCommand(),
 		newInspectCommand(),
+		newVerifyCommand(),
 		newImagesCommand(),
 		newEngineCommand(),
 		newEmulationCommand(),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
@@ -16,7 +17,11 @@ import (
 	"github.com/mabuild/mabuild/builder/buildkit"
 	"github.com/mabuild/mabuild/builder/output"
 	"github.com/mabuild/mabuild/builder/progress"
+	"github.com/mabuild/mabuild/builder/verify"
 	"github.com/mabuild/mabuild/planner"
+	"github.com/mabuild/mabuild/planner/assist"
+	"github.com/mabuild/mabuild/planner/native"
+	"github.com/mabuild/mabuild/planner/pin"
 )
 
 // buildOptions are a checked command line.
@@ -38,7 +43,11 @@ type buildOptions struct {
 	jobs       int
 	preflight  preflight
 	allow      allowances
-	history    *recorder // nil if nothing is built
+	verify     verify.Options
+	pins       []pin.Pin
+	recipes    []assist.Recipe
+	history    *recorder      // nil if nothing is built
+	planned    *native.Result // what is built, once that is known
 
 	retries      int
 	idleTimeout  time.Duration
@@ -47,7 +56,7 @@ type buildOptions struct {
 }
 
 // build composes the parts of a build and runs it.
-func build(ctx context.Context, o buildOptions) error {
+func build(ctx context.Context, o *buildOptions) error {
 	plan, text, err := o.plan()
 	if err != nil {
 		return err
@@ -68,7 +77,7 @@ func build(ctx context.Context, o buildOptions) error {
 		return err
 	}
 	defer source.Close()
-	delivery, err := newDelivery(o, plan)
+	delivery, err := newDelivery(*o, plan, node.Node)
 	if err != nil {
 		return err
 	}
@@ -83,18 +92,19 @@ func build(ctx context.Context, o buildOptions) error {
 		return &usageError{err}
 	}
 	logger := logger()
-	o.history = newRecorder(o, source.SessionID(), logger)
+	o.history = newRecorder(*o, source.SessionID(), logger)
 	solver, err := buildkit.NewSolver(buildkit.Options{
 		Node: node.Node, Source: source, Exports: delivery.exports, Labels: o.labels,
-		NoCache: o.noCache, Pull: o.pull, Report: o.history.report(reporter(display)), Logger: logger,
+		Edit: o.edit, NoCache: o.noCache, Pull: o.pull, Report: o.history.report(reporter(display)), Logger: logger,
 		RetryEmulated: o.retries, IdleTimeout: o.idleTimeout, Emulator: func(p ocispec.Platform) string { return node.emulators(ctx, p) },
 	})
 	if err != nil {
 		return errors.Join(err, display.Close())
 	}
 	result, err := builder.Build(ctx, plan, builder.Options{
-		Check:  func(ctx context.Context) error { return o.check(ctx, text, plan, node.Native()) },
+		Check:  func(ctx context.Context) error { return o.check(ctx, text, plan, node) },
 		Solver: solver, Publisher: delivery.publisher, Jobs: o.jobs, Weight: o.history.weight, File: o.dockerfile,
+		Verify:        o.verifyImages(delivery.content),
 		EmulationHint: func(missing []ocispec.Platform) string { return node.emulationHint(ctx, missing) }, Logger: logger,
 	})
 	closeErr := display.Close()
@@ -106,6 +116,14 @@ func build(ctx context.Context, o buildOptions) error {
 		return err
 	}
 	return o.report(result, delivery)
+}
+
+// warnings is where people see them.
+func (o *buildOptions) warnings() io.Writer {
+	if o.progress == progress.Quiet || o.progress == progress.JSON {
+		return io.Discard
+	}
+	return os.Stderr
 }
 
 // read returns the Dockerfile, or says what of the command line is not there.
@@ -137,13 +155,16 @@ func (o *buildOptions) plan() (*planner.Plan, []byte, error) {
 	return plan, text, err
 }
 
-func (o *buildOptions) expand(text []byte, native ocispec.Platform) (*planner.Plan, error) {
+func (o *buildOptions) expand(text []byte, build ocispec.Platform) (*planner.Plan, error) {
 	wanted, err := planner.ParsePlatforms(o.platforms...)
 	if err != nil {
 		return nil, err
 	}
+	if text, err = native.Pinned(text, o.pins, wanted); err != nil {
+		return nil, usagef("--pin-native: %w", err)
+	}
 	return planner.Expand(text, planner.Options{
-		Filename: o.dockerfile, Platforms: wanted, BuildPlatform: native, Target: o.target, Args: o.args,
+		Filename: o.dockerfile, Platforms: wanted, BuildPlatform: build, Target: o.target, Args: o.args,
 	})
 }
 
@@ -156,7 +177,7 @@ func reporter(display *progress.Display) func(planner.Job, *client.SolveStatus) 
 			return
 		}
 		display.Report(name, status, func(step string) string {
-			return progress.Prefix(platforms.Format(stagePlatform(job, step)), step)
+			return progress.Prefix(platforms.Format(stagePlatform(job, step)), assist.StepName(step))
 		})
 	}
 }
