@@ -27,16 +27,17 @@ func Expand(text []byte, opts Options) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	target, err := d.find(opts.Target)
-	if err != nil {
-		return nil, err
-	}
-	if number, err := strconv.Atoi(opts.Target); err == nil && number == target {
-		opts.Target = d.stages[target].alias
-	}
 	plan := &Plan{}
 	for _, platform := range opts.Platforms {
-		job, err := d.job(platform, target, opts)
+		own := opts.For(platform)
+		target, err := d.find(own.Target)
+		if err != nil {
+			return nil, err
+		}
+		if number, err := strconv.Atoi(own.Target); err == nil && number == target {
+			own.Target = d.stages[target].alias
+		}
+		job, err := d.job(platform, target, own)
 		if err != nil {
 			return nil, err
 		}

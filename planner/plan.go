@@ -2,6 +2,7 @@ package planner
 
 import (
 	"fmt"
+	"maps"
 
 	"github.com/containerd/platforms"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -31,9 +32,42 @@ type Options struct {
 	// Args are the values of --build-arg.
 	Args map[string]string
 
+	// Overrides are what is different for some platforms, by platform as
+	// platforms.FormatAll has it. Those of platforms that are not built are ignored.
+	Overrides map[string]Override
+
 	// AllStages reaches every stage of the Dockerfile, also those that the
 	// target does not need. Job.Stages then does not end with the target.
 	AllStages bool
+}
+
+// Override is what one platform's job has instead of what the others have.
+type Override struct {
+	// Target is the stage to build, empty for that of the others.
+	Target string
+
+	// Args are added to those of the others, or replace them.
+	Args map[string]string
+}
+
+// For returns the options for one platform, whose overrides are in their places.
+func (o Options) For(platform ocispec.Platform) Options {
+	own, ok := o.Overrides[platforms.FormatAll(platforms.Normalize(platform))]
+	if !ok {
+		return o
+	}
+	if own.Target != "" {
+		o.Target = own.Target
+	}
+	if len(own.Args) > 0 {
+		args := maps.Clone(o.Args)
+		if args == nil {
+			args = make(map[string]string)
+		}
+		maps.Copy(args, own.Args)
+		o.Args = args
+	}
+	return o
 }
 
 // Plan is one Dockerfile for several platforms.
