@@ -6,12 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/containerd/platforms"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/mabuild/mabuild/planner"
 )
@@ -41,6 +39,18 @@ type Options struct {
 	Publisher Publisher
 	// Jobs is how many platforms are built at the same time; zero is all.
 	Jobs int
+	// KeepGoing lets the other jobs end when one fails, so that all failures are told.
+	// Nothing is published all the same.
+	KeepGoing bool
+	// AllowMissing reports whether the result may go without a platform whose job
+	// fails; nil allows none. At least one job has to succeed.
+	AllowMissing func(ocispec.Platform) bool
+	// Timeout is how long one job may take, zero is as long as it wants.
+	Timeout time.Duration
+	// Retries is how often a job is tried again whose error Passes takes for one that
+	// may pass.
+	Retries int
+	Passes  func(error) bool
 	// Weight is about how long a job will take, zero if that is unknown. If not all
 	// jobs run at the same time, the longest start first, so that no long one is left
 	// to run alone. It is called after Check. Nil is the plan's order.
@@ -74,11 +84,17 @@ type JobResult struct {
 	Platform  ocispec.Platform
 	Manifests []ocispec.Descriptor
 	Duration  time.Duration
+	// Retries is how often it was tried again.
+	Retries int
+	// Err is why the result goes without the platform, which Options.AllowMissing
+	// allows.
+	Err error
 }
 
 // Build runs the plan's jobs and publishes their images. It returns an
-// [*EmulationError] or the error of Options.Check before anything runs, a [*JobError] for the first job that
-// failed, the publisher's error, or the cause of ctx.
+// [*EmulationError] or the error of Options.Check before anything runs, a [*JobError]
+// for the first job that failed, or all of them joined with Options.KeepGoing, the
+// publisher's error, or the cause of ctx.
 func Build(ctx context.Context, plan *planner.Plan, opts Options) (*Result, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
@@ -87,7 +103,8 @@ func Build(ctx context.Context, plan *planner.Plan, opts Options) (*Result, erro
 		return nil, err
 	}
 	result := &Result{Jobs: make([]JobResult, len(plan.Jobs))}
-	if err := runJobs(ctx, plan, opts, result.Jobs); err != nil {
+	all := &jobs{plan: plan, opts: opts, results: result.Jobs, failed: make([]error, len(plan.Jobs))}
+	if err := all.run(ctx); err != nil {
 		return nil, err
 	}
 	if opts.Publisher == nil {
@@ -153,71 +170,4 @@ func platformsOf(stages []planner.Stage) []ocispec.Platform {
 		}
 	}
 	return list
-}
-
-// order returns the numbers of the jobs in the order in which to start them.
-func order(plan *planner.Plan, weight func(planner.Job) time.Duration, limit int) []int {
-	numbers := make([]int, len(plan.Jobs))
-	for i := range numbers {
-		numbers[i] = i
-	}
-	if weight == nil || limit >= len(plan.Jobs) {
-		return numbers
-	}
-	weights := make([]time.Duration, len(plan.Jobs))
-	for i, job := range plan.Jobs {
-		weights[i] = weight(job)
-	}
-	slices.SortStableFunc(numbers, func(a, b int) int { return cmp.Compare(weights[b], weights[a]) })
-	return numbers
-}
-
-// errSibling cancels the jobs that run beside one that failed.
-var errSibling = errors.New("another platform's job failed")
-
-// runJobs fills results, or returns the error of the first job that failed, or all
-// of what is wrong with the results.
-func runJobs(ctx context.Context, plan *planner.Plan, opts Options, results []JobResult) error {
-	limit := opts.Jobs
-	if limit <= 0 {
-		limit = len(plan.Jobs)
-	}
-	jobs, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	wrong := make([]error, len(plan.Jobs)) // what Verify says
-	var group errgroup.Group
-	group.SetLimit(max(limit, 1))
-	for _, i := range order(plan, opts.Weight, limit) {
-		job := plan.Jobs[i]
-		group.Go(func() error {
-			if context.Cause(jobs) != nil {
-				return context.Cause(jobs)
-			}
-			started := time.Now()
-			manifests, err := opts.Solver.Solve(jobs, job)
-			if err != nil {
-				err = &JobError{Platform: job.Platform, Err: err}
-				if context.Cause(jobs) == nil {
-					cancel(fmt.Errorf("%w: %w", errSibling, err))
-				}
-				return err
-			}
-			results[i] = JobResult{Platform: job.Platform, Manifests: manifests, Duration: time.Since(started)}
-			if opts.Verify != nil {
-				wrong[i] = opts.Verify(jobs, job, manifests)
-			}
-			return nil
-		})
-	}
-	if err := group.Wait(); err == nil {
-		return cmp.Or(context.Cause(ctx), errors.Join(wrong...))
-	}
-	// Whichever returned first: what ended the jobs is in their cause, a job that
-	// failed or the end of ctx. An interrupt does not hide a failure before it.
-	cause := context.Cause(jobs)
-	var first *JobError
-	if errors.Is(cause, errSibling) && errors.As(cause, &first) {
-		return first
-	}
-	return cause
 }

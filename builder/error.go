@@ -3,6 +3,7 @@ package builder
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/containerd/platforms"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -21,6 +22,13 @@ func (e *JobError) Error() string {
 }
 
 func (e *JobError) Unwrap() error { return e.Err }
+
+// TimeoutError is why a job ended that took too long.
+type TimeoutError struct{ Limit time.Duration }
+
+func (e *TimeoutError) Error() string {
+	return fmt.Sprintf("the platform took longer than %s; allow more time, or build it where it needs no emulator", e.Limit)
+}
 
 // EmulationError says which stages would run on platforms that the node can
 // neither run nor emulate. Nothing was pulled or run.
