@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"time"
 
@@ -23,8 +24,8 @@ type buildFlags struct {
 	quiet        bool
 	noCache      bool
 	pull         bool
-	jobs         int
 	metadataFile string
+	errorFile    string
 	iidFile      string
 	engineConfig string
 	node         string
@@ -37,6 +38,7 @@ type buildFlags struct {
 	verify       verifyFlags
 	assist       string
 	pins         []string
+	jobs         jobFlags
 }
 
 const buildLong = `Build the Dockerfile in CONTEXT for every platform, at the same time, and deliver
@@ -72,7 +74,11 @@ func newBuildCommand() *cobra.Command {
 			if isRemote(args[0]) {
 				return usagef("building from a URL is not supported yet, mabuild plan is; clone or unpack it and give the directory")
 			}
-			return build(cmd.Context(), &options)
+			err = build(cmd.Context(), &options)
+			if err != nil && flags.errorFile != "" {
+				err = errors.Join(err, writeJSON(flags.errorFile, newFailures(err)))
+			}
+			return err
 		},
 	}
 	set := cmd.Flags()
@@ -82,8 +88,9 @@ func newBuildCommand() *cobra.Command {
 	set.BoolVar(&flags.push, "push", false, "push the result to the registries of its names (same as -o type=registry)")
 	set.StringArrayVarP(&flags.outputs, "output", "o", nil, "where the result goes: a directory, or a `SPEC` like type=image|registry|oci|local|tar,dest=…")
 	flags.addRunFlags(set)
-	set.IntVar(&flags.jobs, "jobs", 0, "build `N` platforms at the same time (default: all)")
+	flags.jobs.addFlags(set)
 	set.StringVar(&flags.metadataFile, "metadata-file", "", "write digests of the result and of every platform to this `FILE`, as JSON")
+	set.StringVar(&flags.errorFile, "error-file", "", "write what failed, for which platform and at which line to this `FILE`, as JSON, if the build fails")
 	set.StringVar(&flags.iidFile, "iidfile", "", "write the image's ID to this `FILE`")
 	set.StringVar(&flags.preflight, "preflight", "on", "look for bases that lack a platform before building: `on`, warn or off")
 	flags.verify.addFlags(set, "verify")

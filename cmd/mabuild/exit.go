@@ -113,11 +113,30 @@ func describe(err error) string {
 	return assist.StepName(describeAll(err))
 }
 
+// jobErrors are the failures of platforms in an error that may join several.
+func jobErrors(err error) []*builder.JobError {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // walks the tree itself
+		var all []*builder.JobError
+		for _, e := range joined.Unwrap() {
+			all = append(all, jobErrors(e)...)
+		}
+		return all
+	}
+	var failed *builder.JobError
+	if errors.As(err, &failed) {
+		return []*builder.JobError{failed}
+	}
+	return nil
+}
+
 func describeAll(err error) string {
 	var b strings.Builder
-	var job *buildkit.Error
-	var shown *shownError
-	if errors.As(err, &job) && len(job.Log) > 0 && !errors.As(err, &shown) {
+	for _, failed := range jobErrors(err) {
+		var job *buildkit.Error
+		var shown *shownError
+		if !errors.As(failed, &job) || len(job.Log) == 0 || errors.As(failed, &shown) {
+			continue
+		}
 		fmt.Fprintf(&b, "------ %s\n", job.Step)
 		for _, line := range job.Log {
 			b.WriteString("  | ")

@@ -36,7 +36,7 @@ type recorder struct {
 func newRecorder(o buildOptions, session string, logger *slog.Logger) *recorder {
 	return &recorder{
 		project: history.Project(o.context, o.dockerfile), session: session, logger: logger,
-		record: history.Record{Build: rand.Text(), Builder: o.builder(), CPUs: runtime.NumCPU(), Jobs: o.jobs},
+		record: history.Record{Build: rand.Text(), Builder: o.builder(), CPUs: runtime.NumCPU(), Jobs: o.jobs.atOnce},
 		steps:  make(map[digest.Digest]exact.Step), jobs: make(map[string]*buildkit.Vertices), kept: make(map[digest.Digest]bool),
 	}
 }
@@ -103,6 +103,21 @@ func (r *recorder) report(next func(planner.Job, *client.SolveStatus)) func(plan
 		}
 		r.keep(r.jobs[name].All())
 	}
+}
+
+// cached counts the steps of a platform that did not have to run.
+func (r *recorder) cached(platform string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	count := 0
+	if vertices := r.jobs[platform]; vertices != nil {
+		for _, v := range vertices.All() {
+			if v.Cached {
+				count++
+			}
+		}
+	}
+	return count
 }
 
 // keep writes down which commands ran to their end. One that several jobs share is

@@ -148,7 +148,7 @@ func TestRecorderWeight(t *testing.T) {
 		t.Fatal(err)
 	}
 	for limit, want := range map[int]time.Duration{0: 0, 1: time.Minute, 2: 0} {
-		o.jobs = limit
+		o.jobs.atOnce = limit
 		r := newRecorder(o, "", slog.New(slog.DiscardHandler))
 		r.expect(plan)
 		jobs := jobsOf(t, "linux/amd64", "linux/arm64")

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -11,6 +13,9 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/mabuild/mabuild/builder"
+	"github.com/mabuild/mabuild/builder/buildkit"
+	"github.com/mabuild/mabuild/planner/assist"
+	"github.com/mabuild/mabuild/planner/exact"
 )
 
 // metadata is the file of --metadata-file. The first three keys are buildx's.
@@ -21,34 +26,144 @@ type metadata struct {
 	Platforms  map[string]platformMetadata `json:"mabuild.platforms"`
 }
 
+// platformMetadata is one platform's part. Emulated and Assisted count the commands
+// that run under QEMU and those of them that get native tools, Cached the steps that
+// did not have to run.
 type platformMetadata struct {
 	Digest    digest.Digest `json:"digest,omitempty"`
 	MediaType string        `json:"mediaType,omitempty"`
 	Size      int64         `json:"size,omitempty"`
 	Seconds   float64       `json:"seconds"`
+	Emulated  int           `json:"emulated"`
+	Assisted  int           `json:"assisted"`
+	Cached    int           `json:"cached"`
+	Node      string        `json:"node"`
+	Retries   int           `json:"retries,omitempty"`
+	Error     string        `json:"error,omitempty"` // why it is missing
 }
 
-// writeMetadata writes the file whole or not at all.
-func writeMetadata(path string, result *builder.Result, names []string) error {
-	m := metadata{Digest: result.Root.Digest, Name: strings.Join(names, ","), Platforms: map[string]platformMetadata{}}
+// metadata gathers what is to be known of a build that succeeded.
+func (o *buildOptions) metadata(result *builder.Result) metadata {
+	m := metadata{Digest: result.Root.Digest, Name: strings.Join(o.names, ","), Platforms: map[string]platformMetadata{}}
 	if m.Digest != "" {
 		m.Descriptor = &result.Root
 	}
 	for _, job := range result.Jobs {
-		p := platformMetadata{Seconds: job.Duration.Round(1e6).Seconds()}
+		p := platformMetadata{
+			Seconds: job.Duration.Round(1e6).Seconds(), Node: o.builder(), Retries: job.Retries,
+			Cached: o.history.cached(platforms.FormatAll(job.Platform)),
+		}
+		p.Emulated, p.Assisted = o.emulated(job.Platform)
 		if len(job.Manifests) > 0 {
 			image := job.Manifests[0]
 			p.Digest, p.MediaType, p.Size = image.Digest, image.MediaType, image.Size
 		}
+		if job.Err != nil {
+			p.Error = assist.StepName(job.Err.Error())
+		}
 		m.Platforms[platforms.Format(job.Platform)] = p
 	}
-	body, err := json.MarshalIndent(m, "", "  ")
-	if err != nil {
+	return m
+}
+
+// emulated counts a platform's commands that run under QEMU, and those of them that
+// get native tools.
+func (o *buildOptions) emulated(platform ocispec.Platform) (emulated, assisted int) {
+	if o.planned == nil {
+		return 0, 0
+	}
+	native := make(map[digest.Digest]bool)
+	for _, s := range o.planned.Assists {
+		native[s.ID] = s.Recipe != ""
+	}
+	name := platforms.FormatAll(platforms.Normalize(platform))
+	for _, s := range o.planned.Plan.Steps {
+		for _, p := range s.Platforms {
+			if p != name || s.State != exact.StateEmulated {
+				continue
+			}
+			emulated++
+			if native[s.ID] {
+				assisted++
+			}
+		}
+	}
+	return emulated, assisted
+}
+
+// failures is the file of --error-file.
+type failures struct {
+	ExitCode int       `json:"exitCode"`
+	Class    string    `json:"class"`
+	Message  string    `json:"message"`
+	Failures []failure `json:"failures"`
+}
+
+// failure is one platform's.
+type failure struct {
+	Platform  string   `json:"platform,omitempty"`
+	Class     string   `json:"class"`
+	Stage     string   `json:"stage,omitempty"`
+	File      string   `json:"file,omitempty"`
+	Line      int      `json:"line,omitempty"`
+	Step      string   `json:"step,omitempty"`
+	Message   string   `json:"message"`
+	Retryable bool     `json:"retryable"`
+	Log       []string `json:"log,omitempty"`
+}
+
+// classes name the exit codes.
+var classes = map[int]string{
+	exitFailed: "build", exitUsage: "usage", exitEmulation: "emulation", exitPlan: "plan", exitNode: "node", exitRegistry: "registry",
+}
+
+func classOf(err error) string {
+	if class, ok := classes[exitCode(err)]; ok {
+		return class
+	}
+	return "interrupted"
+}
+
+func newFailures(err error) failures {
+	all := failures{ExitCode: exitCode(err), Class: classOf(err), Message: assist.StepName(err.Error()), Failures: []failure{}}
+	for _, failed := range jobErrors(err) {
+		f := failure{Platform: platforms.Format(failed.Platform), Class: classOf(failed), Message: assist.StepName(failed.Err.Error()), Retryable: passes(failed)}
+		var job *buildkit.Error
+		if errors.As(failed, &job) {
+			f.Stage, f.File, f.Line, f.Step, f.Log = job.Stage, job.File, job.Line, assist.StepName(job.Step), job.Log
+			f.Retryable = f.Retryable || job.Kind == buildkit.NodeLost || job.Kind == buildkit.EmulatorCrashed
+		}
+		all.Failures = append(all.Failures, f)
+	}
+	var plan *planError
+	if errors.As(err, &plan) {
+		for _, found := range plan.findings {
+			for _, platform := range found.Platforms {
+				all.Failures = append(all.Failures, failure{
+					Platform: platform, Class: classOf(plan), Stage: found.Stage, File: found.File, Line: found.Line, Message: found.Message,
+				})
+			}
+		}
+	}
+	return all
+}
+
+// writeJSON writes a file whole or not at all.
+func writeJSON(path string, content any) error {
+	var body bytes.Buffer
+	out := json.NewEncoder(&body)
+	out.SetIndent("", "  ")
+	out.SetEscapeHTML(false)
+	if err := out.Encode(content); err != nil {
 		return err
 	}
 	tmp := path + ".tmp"
-	if err := os.WriteFile(tmp, append(body, '\n'), 0o644); err != nil {
-		return fmt.Errorf("writing the metadata file: %w", err)
+	err := os.WriteFile(tmp, body.Bytes(), 0o644)
+	if err == nil {
+		err = os.Rename(tmp, path)
 	}
-	return os.Rename(tmp, path)
+	if err != nil {
+		return errors.Join(fmt.Errorf("writing %s: %w", path, err), os.RemoveAll(tmp))
+	}
+	return nil
 }

@@ -18,7 +18,7 @@ import (
 func (f *buildFlags) options(contextDir string) (buildOptions, error) {
 	o := buildOptions{
 		context: contextDir, dockerfile: f.file, platforms: f.platforms, target: f.target,
-		noCache: f.noCache, pull: f.pull, jobs: f.jobs, metadataFile: f.metadataFile, iidFile: f.iidFile,
+		noCache: f.noCache, pull: f.pull, metadataFile: f.metadataFile, iidFile: f.iidFile,
 		retries: f.retries, idleTimeout: f.idleTimeout, allow: f.allow,
 		connection: connection{node: f.node, engineConfig: f.engineConfig, toolsImages: f.toolsImages},
 	}
@@ -110,14 +110,13 @@ func (f *buildFlags) results(o *buildOptions) (err error) {
 	return nil
 }
 
-func (f *buildFlags) numbers(*buildOptions) error {
+func (f *buildFlags) numbers(o *buildOptions) error {
 	if f.retries < 0 || f.idleTimeout < 0 {
 		return usagef("--retry-emulated and --idle-timeout cannot be negative")
 	}
-	if f.jobs < 0 {
-		return usagef("--jobs is %d; use 1 or more, or leave it away to build all platforms at once", f.jobs)
-	}
-	return nil
+	var err error
+	o.jobs, err = f.jobs.options()
+	return err
 }
 
 func (f *buildFlags) output() (output.Spec, error) {

@@ -40,7 +40,7 @@ type buildOptions struct {
 	progress   progress.Mode
 	noCache    bool
 	pull       bool
-	jobs       int
+	jobs       jobOptions
 	preflight  preflight
 	allow      allowances
 	verify     verify.Options
@@ -102,15 +102,17 @@ func build(ctx context.Context, o *buildOptions) error {
 		return errors.Join(err, display.Close())
 	}
 	result, err := builder.Build(ctx, plan, builder.Options{
+		KeepGoing: o.jobs.keepGoing, AllowMissing: o.jobs.mayMiss, Timeout: o.jobs.timeout, Retries: o.jobs.retries, Passes: passes,
 		Check:  func(ctx context.Context) error { return o.check(ctx, text, plan, node) },
-		Solver: solver, Publisher: delivery.publisher, Jobs: o.jobs, Weight: o.history.weight, File: o.dockerfile,
+		Solver: solver, Publisher: delivery.publisher, Jobs: o.jobs.atOnce, Weight: o.history.weight, File: o.dockerfile,
 		Verify:        o.verifyImages(delivery.content),
 		EmulationHint: func(missing []ocispec.Platform) string { return node.emulationHint(ctx, missing) }, Logger: logger,
 	})
 	closeErr := display.Close()
-	var failed *builder.JobError
-	if errors.As(err, &failed) && display.ShowsOutputOf(platforms.Format(failed.Platform)) {
-		err = &shownError{err}
+	for _, failed := range jobErrors(err) {
+		if display.ShowsOutputOf(platforms.Format(failed.Platform)) {
+			failed.Err = &shownError{failed.Err}
+		}
 	}
 	if err = errors.Join(err, closeErr); err != nil {
 		return err
@@ -199,7 +201,7 @@ func stagePlatform(job planner.Job, step string) ocispec.Platform {
 // report tells the result: the digest on standard output, the rest beside it.
 func (o *buildOptions) report(result *builder.Result, delivery *delivery) error {
 	if o.metadataFile != "" {
-		if err := writeMetadata(o.metadataFile, result, o.names); err != nil {
+		if err := writeJSON(o.metadataFile, o.metadata(result)); err != nil {
 			return err
 		}
 	}
