@@ -115,7 +115,7 @@ func describe(err error) string {
 
 // jobErrors are the failures of platforms in an error that may join several.
 func jobErrors(err error) []*builder.JobError {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // walks the tree itself
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var all []*builder.JobError
 		for _, e := range joined.Unwrap() {
 			all = append(all, jobErrors(e)...)
