@@ -34,6 +34,10 @@ var internalPrefixes = []string{
 	"containerd.io/distribution.source.", // repositories that are known to hold the blob
 }
 
+// Public returns a copy of a descriptor's annotations without those that mean
+// something only where the descriptor came from, or nil when none is left.
+func Public(annotations map[string]string) map[string]string { return publicAnnotations(annotations) }
+
 // publicAnnotations returns a copy of annotations without those that must not
 // reach an index, or nil when none is left.
 func publicAnnotations(annotations map[string]string) map[string]string {

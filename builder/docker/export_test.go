@@ -1,0 +1,4 @@
+package docker
+
+// ReadMessages is readMessages for tests.
+var ReadMessages = readMessages
