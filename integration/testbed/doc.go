@@ -10,6 +10,10 @@
 //	debian:bookworm-slim  amd64 arm64                            debootstrap, minbase
 //	golang:1.26           amd64 arm64                            debian, root certificates, the Go toolchain module
 //
+// One more is made only when it is asked for by name:
+//
+//	eclipse-temurin:17    amd64 arm64                            debian, Debian's JDK 17 at /opt/java/openjdk
+//
 // Two more are made for this machine alone, and only when they are asked for by
 // name, from the programs that it has:
 //
@@ -17,7 +21,8 @@
 //	moby/buildkit:latest       its runc as /usr/bin/buildkit-runc; Debian's is linked dynamically, the official one isn't
 //
 // The others come from where the machine's own apt gets Debian and its Go gets
-// modules. golang is smaller than the official image: no git, no gcc.
+// modules. golang is smaller than the official image: no git, no gcc. eclipse-temurin
+// has neither jmods (so no jlink) nor root certificates nor a shared archive of classes.
 //
 // # Use
 //

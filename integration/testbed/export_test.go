@@ -18,6 +18,8 @@ var (
 	GoVersion        = goVersion
 	LeftOut          = leftOut
 	Undated          = undated
+	JavaVersion      = javaVersion
+	JavaEntries      = javaEntries
 )
 
 // PrepareWith is Prepare with one recipe of the test's own, for tiny:latest.

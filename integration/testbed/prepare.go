@@ -174,11 +174,12 @@ func (b *bench) recipes(images []string) ([]recipe, error) {
 		return nil, err
 	}
 	known[Busybox], known[Debian], known[Golang] = []recipe{busybox}, []recipe{slim}, []recipe{slim, golang}
+	known[Java] = []recipe{slim, b.javaRecipe(slim)}
 	var recipes []recipe
 	for _, name := range images {
 		found, ok := known[name]
 		if !ok {
-			return nil, fmt.Errorf("preparing the base image %q: there is none: use %s, %s, %s, %s or %s", name, Busybox, Debian, Golang, Binfmt, BuildKit)
+			return nil, fmt.Errorf("preparing the base image %q: there is none: use %s, %s, %s, %s, %s or %s", name, Busybox, Debian, Golang, Java, Binfmt, BuildKit)
 		}
 		for _, r := range found {
 			if !slices.ContainsFunc(recipes, func(has recipe) bool { return has.name == r.name }) {

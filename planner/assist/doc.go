@@ -100,13 +100,19 @@
 //
 // # Recipe java, opt-in
 //
-// The JDK of the native image (JAVA_HOME, the same JAVA_VERSION and release file)
-// for commands that do nothing but javac, jar, mvn, gradle or ant. Unlike Go's
-// tools, a JDK needs a loader and libraries that a foreign image does not have:
-// BuildKit makes these mountpoints for the time of the command and removes them
-// afterwards. That is one reason why it is not on by default; the other is that
-// os.arch is the builder's, which build scripts can ask for. Images with Debian's
-// library directories only.
+// The JDK of the native image (JAVA_HOME, the same JAVA_VERSION and release file,
+// the same files but for native libraries, the same links out of it) for commands
+// that are only javac, jar, mvn, gradle or ant, beside file tools (mkdir, cp, find,
+// …) that do not reach into the JDK. Any other program in the same RUN (java,
+// javadoc, make, a script, a package manager) leaves it to QEMU. For mvn, gradle and
+// ant the project's build files are searched for what chooses by the machine
+// (os.arch, os-maven-plugin, JavaFX, …).
+//
+// Unlike Go's tools, a JDK needs a loader and libraries that a foreign image does not
+// have: BuildKit makes these mountpoints for the time of the command and removes
+// them; the layer has no trace. It is not on by default because os.arch is the
+// builder's, which plugins can ask for unseen. Images with Debian's library
+// directories only.
 //
 // # Adding a recipe
 //

@@ -10,9 +10,9 @@ import (
 
 // Java runs the programs of a JDK natively, for commands that only compile and
 // pack: class files are the same everywhere. It is off by default, because Java
-// programs can see on which machine they run: os.arch is the builder's, so build
-// scripts that choose by it, and native libraries for annotation processors, get
-// another answer than they do on the target.
+// programs can see on which machine they run: os.arch is the builder's, so plugins
+// that choose by it, and native libraries for annotation processors, get another
+// answer than they do on the target.
 type Java struct{}
 
 // Name implements [Recipe].
@@ -80,58 +80,49 @@ func proveJava(pair Pair, mounts []Mount, target, native Tree) error {
 	if !strings.Contains(string(head), mounts[2].Target+"\x00") {
 		return fmt.Errorf("java for %s does not use %s", named(pair.Native), mounts[2].Target)
 	}
+	if err := sameFiles(pair, mounts[0], target, native); err != nil {
+		return err
+	}
+	return sameLinks(mounts[0], target, native)
+}
+
+// machineFile are files of a JDK that only one machine's may have.
+var machineFile = regexp.MustCompile(`^(legal|man|jmods|docs)(/|$)|\.(so|jsa|debuginfo|diz)$`)
+
+// sameFiles reports whether somebody has put something into one of the JDKs.
+func sameFiles(pair Pair, jdk Mount, target, native Tree) error {
+	a := slices.DeleteFunc(target.names(jdk.Target), machineFile.MatchString)
+	b := slices.DeleteFunc(native.names(jdk.Source), machineFile.MatchString)
+	for _, name := range a {
+		if !slices.Contains(b, name) {
+			return fmt.Errorf("the image for %s has no %s", named(pair.Native), path.Join(jdk.Source, name))
+		}
+	}
+	for _, name := range b {
+		if !slices.Contains(a, name) {
+			return fmt.Errorf("the image for %s has no %s", named(pair.Target), path.Join(jdk.Target, name))
+		}
+	}
 	return nil
 }
 
-var (
-	javaCompilers = []string{"javac", "jar", "mvn", "mvnw", "gradle", "gradlew", "ant"}
-	javaForbidden = []string{"jlink", "jpackage", "native-image", "jmod", "java"}
-)
-
-// Judge implements [Recipe]. A command gets the tools only if all that it does is
-// known: nothing but compilers, and what cannot start a Java.
-func (Java) Judge(run Run) Verdict {
-	v := Verdict{}
-	if run.Opaque {
-		return Verdict{Use: true, Reason: "the script cannot be read in advance"}
-	}
-	if home := run.Env["JAVA_HOME"]; path.Clean(home) != run.Kit.Tree {
-		return Verdict{Reason: fmt.Sprintf("JAVA_HOME is set to %s", home), Spoils: true}
-	}
-	for _, name := range []string{"JAVA_TOOL_OPTIONS", "LD_PRELOAD", "LD_LIBRARY_PATH"} {
-		if run.Env[name] != "" && run.Env[name] != run.Pair.Target.Env[name] {
-			v.Reason = fmt.Sprintf("%s is set", name)
+// sameLinks reports whether links out of the native JDK, as Debian has them to
+// /etc, lead to the files that the target's own lead to.
+func sameLinks(jdk Mount, target, native Tree) error {
+	for _, name := range native.names(jdk.Source) {
+		file := native[path.Join(jdk.Source, name)]
+		if file.Link == "" {
+			continue
 		}
-	}
-	for _, c := range run.Commands {
-		for _, assign := range c.Assigns {
-			if name, _, _ := strings.Cut(assign, "="); slices.Contains([]string{"JAVA_HOME", "LD_PRELOAD", "LD_LIBRARY_PATH", "JAVA_TOOL_OPTIONS"}, name) {
-				v.Reason, v.Spoils = "it sets "+name, true
+		to := file.Link
+		if !path.IsAbs(to) {
+			if to = path.Join(path.Dir(name), to); to != ".." && !strings.HasPrefix(to, "../") {
+				continue // stays inside
 			}
 		}
-		compiler := c.Calls(javaCompilers...)
-		switch {
-		case c.Calls(javaForbidden...):
-			v.Reason = fmt.Sprintf("%s depends on the machine", c.Name())
-		case compiler:
-			v.Use = true
-		case c.Scripted():
-			v.Reason = fmt.Sprintf("what %s does cannot be read in advance", c.Name())
-		}
-		for _, word := range slices.Concat(c.Words, c.Redirects) {
-			switch {
-			case strings.Contains(word, "jlink"), strings.Contains(word, "jpackage"), strings.Contains(word, "native"):
-				v.Reason = fmt.Sprintf("%s depends on the machine", word)
-			case strings.Contains(word, run.Kit.Tree), strings.Contains(word, "JAVA_HOME"):
-				v.Reason, v.Spoils = fmt.Sprintf("it uses Java's own directory (%s)", word), true
-			}
-		}
-		if c.Calls("apt-get", "apt", "apk", "dnf", "yum", "microdnf", "dpkg", "rpm", "sdk") {
-			v.Reason, v.Spoils = "it installs packages, which may be Java's", true
-		}
-		if v.Spoils {
-			return v
+		if own := target[path.Join(jdk.Target, name)]; own.Link != file.Link && !strings.HasSuffix(name, ".so") {
+			return fmt.Errorf("%s leads to %s, but %s does not", path.Join(jdk.Source, name), file.Link, path.Join(jdk.Target, name))
 		}
 	}
-	return v
+	return nil
 }

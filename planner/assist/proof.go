@@ -16,7 +16,7 @@ import (
 )
 
 // proofVersion is part of a proof's key. It changes with what is compared.
-const proofVersion = 1
+const proofVersion = 2
 
 // proof is the outcome of comparing two images. Digests don't change what they
 // stand for, so it holds for ever.
