@@ -58,14 +58,15 @@ func TestPreflight(t *testing.T) {
 		})
 	}
 	dir := project(t, map[string]string{"Dockerfile": "FROM " + single + "\nRUN true\n"})
-	warned := mabuild(t, "--preflight=warn", "--platform", "linux/amd64,linux/arm64", dir)
+	warned := mabuild(t, "--preflight=warn", "--verify=off", "--platform", "linux/amd64,linux/arm64", dir)
 	if !strings.Contains(warned.stderr, "warning: the plan cannot be satisfied") {
 		t.Errorf("--preflight=warn says nothing:\n%s", warned.stderr)
 	}
-	mabuild(t, "--preflight=off", "--platform", "linux/amd64,linux/arm64", dir)
-	mabuild(t, "--allow-single-base", "--platform", "linux/amd64,linux/arm64", dir)
+	mabuild(t, "--preflight=off", "--verify=off", "--platform", "linux/amd64,linux/arm64", dir)
+	mabuild(t, "--allow-single-base", "--verify=off", "--platform", "linux/amd64,linux/arm64", dir)
+	fails(t, command(t, "--allow-single-base", "--platform", "linux/amd64,linux/arm64", dir), 1, "/bin/sh", "--verify=off")
 	dir = project(t, map[string]string{"Dockerfile": "FROM --platform=linux/amd64 busybox\nRUN true\n"})
-	mabuild(t, "--allow-pinned-runtime", "--platform", "linux/amd64,linux/arm64", dir)
+	mabuild(t, "--allow-pinned-runtime", "--verify=off", "--platform", "linux/amd64,linux/arm64", dir)
 }
 
 // TestPreflightAndEmulation holds that what cannot be emulated and what is wrong
