@@ -61,8 +61,8 @@ func TestNamedContextsFail(t *testing.T) {
 	for value, want := range map[string]string{
 		filepath.Join(dir, "none"):       "opening the build context lib: ",
 		filepath.Join(dir, "Dockerfile"): "is not a directory",
-		"oci-layout://layout":            "oci-layout:// is not supported",
-		"https://example.com/lib.git":    "https:// is not supported",
+		"oci-layout://" + dir:            "index.json: no such file",
+		"ftp://example.com/lib.tar":      "ftp:// is not supported",
 	} {
 		t.Run(value, func(t *testing.T) {
 			_, err := node.Offer(t.Context(), buildkit.SourceOptions{

@@ -12,9 +12,19 @@
 // targets) travels in a session of its own, so that jobs fail, are cancelled and
 // are tried again one by one.
 //
+// A context that is a URL is fetched by the daemon; an archive that this process has is
+// sent by the jobs' own sessions, as often as the daemon asks for it, and so are images
+// in layouts.
+//
 // A [Solver] runs one job as one Solve of the dockerfile.v0 frontend. It does
 // not use gateway callbacks: a daemon that is asked to end finishes a Solve, and
-// refuses the next callback.
+// refuses the next callback. The exception is [Solver.Call], which asks the frontend
+// about the Dockerfile instead of building it, and so is [Node.Run], which runs a
+// program that is talked to.
+//
+// [Inputs] are what jobs get beside the source: secrets, caches, entitlements,
+// attributes of the frontend. A daemon that lacks a type of cache builds without it. A
+// job with attestations makes an index; Solve returns what is in it.
 //
 // [Vertices] gathers from the reports of a job what became of each step, and how long
 // it took. Steps are told by their digests, which are those of a plan by package

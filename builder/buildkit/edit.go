@@ -3,6 +3,7 @@ package buildkit
 import (
 	"fmt"
 	"io"
+	"path"
 	"strings"
 	"sync"
 
@@ -47,9 +48,11 @@ func (d *directories) add(name string, files fsutil.FS) {
 // edit points a job's Solve at another Dockerfile.
 func (s *Source) edit(set map[string]string, job planner.Job, edit *Edit) error {
 	files := staticfs.NewFS()
-	files.Add(s.filename, &fstypes.Stat{}, edit.Text)
+	name := path.Base(s.filename) // in a remote context it can have directories
+	set["filename"] = name
+	files.Add(name, &fstypes.Stat{}, edit.Text)
 	// The frontend looks for an ignore file beside the Dockerfile.
-	ignore := s.filename + ".dockerignore"
+	ignore := name + ".dockerignore"
 	original, _ := s.offered.LookupDir(dockerfileName)
 	if opened, err := original.Open(ignore); err == nil {
 		text, err := io.ReadAll(opened)

@@ -33,6 +33,8 @@ type Options struct {
 	// Edit returns what a job sends instead of the Dockerfile of Source, nil if it
 	// sends that.
 	Edit func(planner.Job) (*Edit, error)
+	// Inputs are what jobs get beside Source.
+	Inputs Inputs
 	// Labels are set on every image.
 	Labels map[string]string
 	// NoCache runs every step again.
@@ -69,8 +71,9 @@ type Export struct {
 
 // Solver solves jobs on one node. It is safe for concurrent use.
 type Solver struct {
-	opts Options
-	auth session.Attachable
+	opts    Options
+	auth    session.Attachable
+	lacking *backends
 }
 
 // NewSolver returns a solver with the caller's docker credentials. It fails when
@@ -86,7 +89,7 @@ func NewSolver(opts Options) (*Solver, error) {
 	if opts.Report == nil {
 		opts.Report = func(planner.Job, *client.SolveStatus) {}
 	}
-	return &Solver{opts: opts, auth: authprovider.NewDockerAuthProvider(
+	return &Solver{opts: opts, lacking: &backends{}, auth: authprovider.NewDockerAuthProvider(
 		authprovider.DockerAuthProviderConfig{AuthConfigProvider: authprovider.LoadAuthConfig(credentials)})}, nil
 }
 
@@ -121,6 +124,10 @@ func (s *Solver) Solve(ctx context.Context, job planner.Job) ([]ocispec.Descript
 func (s *Solver) solveUnlocked(ctx context.Context, job planner.Job) ([]ocispec.Descriptor, error) {
 	for try := 1; ; try++ {
 		images, err := s.solve(ctx, job)
+		var e *Error
+		if errors.As(err, &e) && s.noteLacking(ctx, e.Err.Error()) && try < lockedTries {
+			continue
+		}
 		if err == nil || try == lockedTries || !isLocked(err) {
 			return images, err
 		}
@@ -150,6 +157,7 @@ func (s *Solver) solve(ctx context.Context, job planner.Job) ([]ocispec.Descript
 		for st := range status {
 			steps.observe(st)
 			idle.observe(st)
+			s.observeCaches(ctx, st)
 			s.opts.Report(job, st)
 		}
 	}()
@@ -166,7 +174,10 @@ func (s *Solver) solve(ctx context.Context, job planner.Job) ([]ocispec.Descript
 		s.blameEmulator(failure, err, job)
 		return nil, failure
 	}
-	images, err := imagesOf(res.ExporterResponse, job)
+	images, err := s.imagesOf(ctx, res.ExporterResponse, job)
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		return nil, cause
+	}
 	if err != nil {
 		return nil, &Error{
 			Platform: &job.Platform, Err: err,
@@ -207,8 +218,10 @@ func (s *Solver) solveOpt(job planner.Job) (client.SolveOpt, error) {
 	opt := client.SolveOpt{
 		Frontend:      "dockerfile.v0",
 		FrontendAttrs: attrs,
-		Session:       []session.Attachable{s.auth},
+		Session:       append([]session.Attachable{s.auth}, s.opts.Source.attachables...),
+		OCIStores:     s.opts.Source.layouts,
 	}
+	s.opts.Inputs.add(&opt, job, s.lacking)
 	if s.opts.Exports == nil {
 		return opt, nil
 	}
@@ -226,7 +239,7 @@ func (s *Solver) solveOpt(job planner.Job) (client.SolveOpt, error) {
 }
 
 // imagesOf reads the image from an exporter's response.
-func imagesOf(response map[string]string, job planner.Job) ([]ocispec.Descriptor, error) {
+func (s *Solver) imagesOf(ctx context.Context, response map[string]string, job planner.Job) ([]ocispec.Descriptor, error) {
 	encoded, ok := response[exptypes.ExporterImageDescriptorKey]
 	if !ok {
 		return nil, nil
@@ -239,15 +252,7 @@ func imagesOf(response map[string]string, job planner.Job) ([]ocispec.Descriptor
 	if err := json.Unmarshal(body, &desc); err != nil {
 		return nil, fmt.Errorf("decoding the exporter's descriptor: %w", err)
 	}
-	if desc.Platform == nil {
-		desc.Platform = &job.Platform
-	}
-	if !platforms.OnlyStrict(job.Platform).Match(*desc.Platform) {
-		return nil, fmt.Errorf("the daemon exported %s for %s", platforms.FormatAll(*desc.Platform), platforms.FormatAll(job.Platform))
-	}
-	// Keep the variant as it was asked for.
-	desc.Platform.Variant = job.Platform.Variant
-	return []ocispec.Descriptor{desc}, nil
+	return s.flatten(ctx, desc, job)
 }
 
 func isLocked(err error) bool {

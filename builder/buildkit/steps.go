@@ -30,7 +30,7 @@ func newSteps() *steps {
 func (s *steps) observe(status *client.SolveStatus) {
 	for _, v := range status.Vertexes {
 		s.names[v.Digest] = v.Name
-		if v.Error != "" && !strings.HasSuffix(v.Error, "context canceled") {
+		if v.Error != "" && !strings.HasSuffix(v.Error, "context canceled") && !strings.HasPrefix(v.Name, cacheImport) {
 			s.failed = v.Digest
 		}
 		if v.Completed != nil && v.Error == "" {

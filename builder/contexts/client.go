@@ -117,7 +117,20 @@ func (c *Client) Open(ctx context.Context, url string) (*Context, error) {
 	}
 	opened := &Context{URL: url, source: s, got: got}
 	got.describe(opened)
+	if pinned, err := parse(opened.Pinned); opened.Pinned != "" && err == nil {
+		c.alias(pinned, s)
+	}
 	return opened, nil
+}
+
+// alias makes a source, which is not fetched yet, one with another that is.
+func (c *Client) alias(other, s source) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f, there := c.fetches[s]
+	if _, ok := c.fetches[other]; !ok && there {
+		c.fetches[other] = f
+	}
 }
 
 // ReadFile returns the first bytes of a file of a source that BuildKit's frontend

@@ -319,3 +319,24 @@ func TestKilled(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestPinnedOnce: what was fetched by its branch is not fetched by its commit again.
+func TestPinnedOnce(t *testing.T) {
+	s := contextstest.New(t)
+	r := s.Repository(t, "app")
+	r.Commit("main", map[string]string{"Dockerfile": "FROM scratch\n"})
+	client := contexts.New(contexts.Options{})
+	defer client.Close()
+	opened, err := client.Open(t.Context(), r.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Requests()
+	again, err := client.Open(t.Context(), opened.Pinned)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if requests := s.Requests(); len(requests) != 0 || again.Commit != opened.Commit {
+		t.Errorf("commit %s, requests %q", again.Commit, requests)
+	}
+}

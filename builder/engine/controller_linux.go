@@ -4,6 +4,7 @@ import (
 	"context"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"syscall"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
@@ -32,6 +33,7 @@ import (
 	"github.com/moby/buildkit/util/bklog"
 	"github.com/moby/buildkit/util/db/boltutil"
 	"github.com/moby/buildkit/util/disk"
+	"github.com/moby/buildkit/util/entitlements"
 	"github.com/moby/buildkit/util/network/netproviders"
 	"github.com/moby/buildkit/util/resolver"
 	"github.com/moby/buildkit/util/resolver/limited"
@@ -46,6 +48,8 @@ import (
 	bolt "go.etcd.io/bbolt"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"golang.org/x/sync/semaphore"
+
+	"github.com/mabuild/mabuild/builder/engine/internal/ghacache"
 )
 
 // configureProcess makes the process-wide settings that buildkitd's main makes.
@@ -136,13 +140,16 @@ func newController(ctx context.Context, state State, cfg Config, info *Info) (*c
 			"registry": registrycache.ResolveCacheExporterFunc(sessions, hosts),
 			"local":    localcache.ResolveCacheExporterFunc(sessions),
 			"inline":   inlinecache.ResolveCacheExporterFunc(),
+			"gha":      ghacache.ResolveExporter,
 		},
 		ResolveCacheImporterFuncs: map[string]remotecache.ResolveCacheImporterFunc{
 			"registry": registrycache.ResolveCacheImporterFunc(sessions, w.ContentStore(), hosts),
 			"local":    localcache.ResolveCacheImporterFunc(sessions),
+			"gha":      ghacache.ResolveImporter,
 		},
-		CacheManager:   solver.NewCacheManager(ctx, "local", cache, worker.NewCacheResultStorage(workers)),
-		Entitlements:   cfg.Entitlements,
+		CacheManager: solver.NewCacheManager(ctx, "local", cache, worker.NewCacheResultStorage(workers)),
+		// Steps have the network of the host anyway, so that asking for it is no more.
+		Entitlements:   append(slices.Clone(cfg.Entitlements), string(entitlements.EntitlementNetworkHost)),
 		TraceCollector: detect.Recorder,
 		MeterProvider:  sdkmetric.NewMeterProvider(),
 		HistoryDB:      history,

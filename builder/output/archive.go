@@ -14,6 +14,8 @@ import (
 	"github.com/containerd/containerd/v2/core/images/archive"
 	"github.com/containerd/platforms"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/mabuild/mabuild/builder/index"
 )
 
 // Archiver publishes a layout's image as an OCI archive.
@@ -50,7 +52,7 @@ func WriteArchive(ctx context.Context, w io.Writer, layout *Layout, root ocispec
 		return fmt.Errorf("writing the archive: %w", err)
 	}
 	out := &remember{w: w}
-	root.Annotations = nil // an entry's own name
+	root.Annotations = index.Public(root.Annotations) // without an entry's own name
 	err = archive.Export(ctx, layout.Blobs(), out,
 		archive.WithManifest(root, full...), archive.WithSkipDockerManifest(), archive.WithAllPlatforms())
 	if err == nil {

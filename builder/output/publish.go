@@ -26,7 +26,7 @@ type Registry interface {
 // join returns what several platforms' manifests are published as. One image
 // without attestations stays what it is: consumers like AWS Lambda take no index
 // (case 60).
-func join(ctx context.Context, manifests []ocispec.Descriptor, fetch func(context.Context, ocispec.Descriptor) ([]byte, error)) (ocispec.Descriptor, []byte, error) {
+func (a *Annotations) join(ctx context.Context, manifests []ocispec.Descriptor, fetch func(context.Context, ocispec.Descriptor) ([]byte, error)) (ocispec.Descriptor, []byte, error) {
 	switch len(manifests) {
 	case 0:
 		return ocispec.Descriptor{}, nil, errors.New("the build made no image")
@@ -34,7 +34,18 @@ func join(ctx context.Context, manifests []ocispec.Descriptor, fetch func(contex
 		body, err := fetch(ctx, manifests[0])
 		return manifests[0], body, err
 	}
-	return index.Join(manifests, index.Options{})
+	root, body, err := index.Join(manifests, index.Options{Annotations: a.Index})
+	root.Annotations = a.Descriptor
+	return root, body, err
+}
+
+// Annotations are what an index is published with; one image alone has none of them.
+type Annotations struct {
+	// Index are those of the index itself.
+	Index map[string]string
+	// Descriptor are those of the index's entry in a layout. A registry has no place
+	// for them.
+	Descriptor map[string]string
 }
 
 // Pusher publishes to registries that already have the platforms' images.
@@ -42,6 +53,8 @@ type Pusher struct {
 	Registry Registry
 	// Names are the references to write; at least one.
 	Names []string
+	// Annotations are for the index.
+	Annotations Annotations
 }
 
 // PartialError says which names were written before one could not be.
@@ -71,7 +84,7 @@ func (p *Pusher) Publish(ctx context.Context, manifests []ocispec.Descriptor) (o
 			return ocispec.Descriptor{}, err
 		}
 	}
-	root, body, err := join(ctx, manifests, func(ctx context.Context, desc ocispec.Descriptor) ([]byte, error) {
+	root, body, err := p.Annotations.join(ctx, manifests, func(ctx context.Context, desc ocispec.Descriptor) ([]byte, error) {
 		return p.Registry.Fetch(ctx, p.Names[0], desc)
 	})
 	if err != nil {
@@ -110,11 +123,13 @@ type Keeper struct {
 	Layout *Layout
 	// Names are the references to keep the image under; none keeps its digest.
 	Names []string
+	// Annotations are for the index.
+	Annotations Annotations
 }
 
 // Publish adds the image to the layout's entries.
 func (k *Keeper) Publish(ctx context.Context, manifests []ocispec.Descriptor) (ocispec.Descriptor, error) {
-	root, body, err := join(ctx, manifests, func(ctx context.Context, desc ocispec.Descriptor) ([]byte, error) {
+	root, body, err := k.Annotations.join(ctx, manifests, func(ctx context.Context, desc ocispec.Descriptor) ([]byte, error) {
 		return content.ReadBlob(ctx, k.Layout.Blobs(), desc)
 	})
 	if err != nil {

@@ -15,7 +15,6 @@ type buildFlags struct {
 	file         string
 	buildArgs    []string
 	contexts     []string
-	target       string
 	labels       []string
 	tags         []string
 	push         bool
@@ -25,6 +24,7 @@ type buildFlags struct {
 	noCache      bool
 	pull         bool
 	metadataFile string
+	reportFile   string
 	errorFile    string
 	iidFile      string
 	engineConfig string
@@ -39,10 +39,16 @@ type buildFlags struct {
 	assist       string
 	pins         []string
 	jobs         jobFlags
+	inputs       inputFlags
 }
 
 const buildLong = `Build the Dockerfile in CONTEXT for every platform, at the same time, and deliver
-one image index.
+one image index. CONTEXT is a directory, the URL of a git repository
+(URL#REF:SUBDIR; one commit for all platforms) or of a tar archive, or - for an
+archive or a Dockerfile on standard input.
+
+A build argument, a label or a target can be for one platform, whose name and a
+colon come before it: --build-arg linux/arm64:CFLAGS=-O2.
 
 With --push each image goes to the registry by its digest and the index is
 written under every tag as the last step. Without an output the result is kept
@@ -71,10 +77,11 @@ func newBuildCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if isRemote(args[0]) {
-				return usagef("building from a URL is not supported yet, mabuild plan is; clone or unpack it and give the directory")
+			run := build
+			if options.inputs.call != nil {
+				run = runCall
 			}
-			err = build(cmd.Context(), &options)
+			err = run(cmd.Context(), &options)
 			if err != nil && flags.errorFile != "" {
 				err = errors.Join(err, writeJSON(flags.errorFile, newFailures(err)))
 			}
@@ -83,7 +90,7 @@ func newBuildCommand() *cobra.Command {
 	}
 	set := cmd.Flags()
 	flags.addPlanFlags(set)
-	set.StringArrayVar(&flags.labels, "label", nil, "set a label of the images: `NAME=VALUE`")
+	set.StringArrayVar(&flags.labels, "label", nil, "set a label of the images: `[PLATFORM:]NAME=VALUE`")
 	set.StringArrayVarP(&flags.tags, "tag", "t", nil, "name of the result: `REF` is REGISTRY/NAME:TAG; may be given several times")
 	set.BoolVar(&flags.push, "push", false, "push the result to the registries of its names (same as -o type=registry)")
 	set.StringArrayVarP(&flags.outputs, "output", "o", nil, "where the result goes: a directory, or a `SPEC` like type=image|registry|oci|local|tar,dest=…")
@@ -91,9 +98,11 @@ func newBuildCommand() *cobra.Command {
 	flags.jobs.addFlags(set)
 	set.StringVar(&flags.metadataFile, "metadata-file", "", "write digests of the result and of every platform to this `FILE`, as JSON")
 	set.StringVar(&flags.errorFile, "error-file", "", "write what failed, for which platform and at which line to this `FILE`, as JSON, if the build fails")
+	set.StringVar(&flags.reportFile, "report", "", "write what the build did to this `FILE`: one HTML page with a timeline, sizes and findings")
 	set.StringVar(&flags.iidFile, "iidfile", "", "write the image's ID to this `FILE`")
 	set.StringVar(&flags.preflight, "preflight", "on", "look for bases that lack a platform before building: `on`, warn or off")
 	flags.verify.addFlags(set, "verify")
+	flags.inputs.addFlags(set)
 	return cmd
 }
 
@@ -112,10 +121,10 @@ func (f *buildFlags) addRunFlags(set *pflag.FlagSet) {
 // addPlanFlags adds the flags that a plan has as well.
 func (f *buildFlags) addPlanFlags(set *pflag.FlagSet) {
 	set.StringSliceVar(&f.platforms, "platform", nil, "platforms to build, a `LIST` like linux/amd64,linux/arm64 (default: the builder's own)")
-	set.StringVarP(&f.file, "file", "f", "", "`PATH` of the Dockerfile (default: CONTEXT/Dockerfile)")
-	set.StringArrayVar(&f.buildArgs, "build-arg", nil, "set a build argument: `NAME=VALUE`, or NAME to take the value from the environment")
-	set.StringArrayVar(&f.contexts, "build-context", nil, "take what is here for an image or a stage: `NAME=`DIRECTORY, or NAME=docker-image://REF; NAME::PLATFORM=… for one platform")
-	set.StringVar(&f.target, "target", "", "`STAGE` to build (default: the last)")
+	set.StringVarP(&f.file, "file", "f", "", "`PATH` of the Dockerfile, its URL, or - for standard input (default: CONTEXT/Dockerfile)")
+	set.StringArrayVar(&f.buildArgs, "build-arg", nil, "set a build argument: `[PLATFORM:]NAME=VALUE`, or NAME to take the value from the environment")
+	set.StringArrayVar(&f.contexts, "build-context", nil, "take what is here for an image or a stage: `NAME=`DIRECTORY, or NAME=docker-image://REF, oci-layout://DIR[:TAG] or a URL; NAME::PLATFORM=… for one platform")
+	f.inputs.addPlanFlags(set)
 	set.BoolVar(&f.pull, "pull", false, "ask the registry about every base image")
 	f.allow.addFlags(set)
 	set.StringVar(&f.assist, "assist", "on", "native tools for emulated commands, by `RECIPES`: on (go), off, or a list of go and java")

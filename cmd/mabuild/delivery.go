@@ -59,7 +59,7 @@ func pushDelivery(o buildOptions, node *buildkit.Node) (*delivery, error) {
 	attrs["name-canonical"] = "true"
 	return &delivery{
 		exports:   same(buildkit.Export{Type: imageExporter, Attrs: attrs}),
-		publisher: &output.Pusher{Registry: client, Names: o.names},
+		publisher: &output.Pusher{Registry: client, Names: o.names, Annotations: o.inputs.annotations.ofIndex()},
 		content:   pushedContent{node, inRegistry{client, o.names[0]}},
 		summary: func(*builder.Result) string {
 			return "Pushed " + strings.Join(o.names, ", ")
@@ -101,7 +101,10 @@ func layoutDelivery(o buildOptions) (*delivery, error) {
 	}
 	attrs := o.imageAttrs()
 	attrs["tar"] = "false"
-	keeper := output.Keeper{Layout: layout, Names: o.names}
+	if o.inputs.attested && len(o.names) > 0 {
+		attrs["name"] = strings.Join(o.names, ",") // what attestations are about
+	}
+	keeper := output.Keeper{Layout: layout, Names: o.names, Annotations: o.inputs.annotations.ofIndex()}
 	d := &delivery{
 		exports:   same(buildkit.Export{Type: ociExporter, Attrs: attrs, Store: layout.Blobs()}),
 		publisher: &keeper,

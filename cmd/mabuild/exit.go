@@ -68,8 +68,11 @@ func exitCode(err error) int {
 		plan      *planError
 		job       *buildkit.Error
 		remote    *registry.Error
+		program   *runError
 	)
 	switch {
+	case errors.As(err, &program):
+		return program.code
 	case errors.As(err, &interrupt):
 		return interrupt.code()
 	case errors.As(err, &usage), errors.As(err, &platform), errors.Is(err, output.ErrSpec), errors.Is(err, engine.ErrConfig):

@@ -52,7 +52,7 @@ func (o *buildOptions) findings(plan *exact.Result, text []byte) []exact.Finding
 		defer root.Close()
 		options.Context = root.FS()
 	}
-	if own, err := os.ReadFile(o.dockerfile + ".dockerignore"); err == nil {
+	if own, err := os.ReadFile(o.dockerfilePath() + ".dockerignore"); err == nil {
 		options.Ignore = own
 	}
 	findings := lint.Findings(plan, options)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -42,6 +43,9 @@ func run(ctx context.Context, args []string) int {
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return 0
+	}
+	if program := (*runError)(nil); errors.As(err, &program) && program.err == nil {
+		return program.code // it has said itself what there is to say
 	}
 	fmt.Fprintln(os.Stderr, describe(err))
 	return exitCode(err)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/distribution/reference"
@@ -17,33 +16,32 @@ import (
 // options checks the command line before anything is started.
 func (f *buildFlags) options(contextDir string) (buildOptions, error) {
 	o := buildOptions{
-		context: contextDir, dockerfile: f.file, platforms: f.platforms, target: f.target,
-		noCache: f.noCache, pull: f.pull, metadataFile: f.metadataFile, iidFile: f.iidFile,
+		context: contextDir, dockerfile: f.file, platforms: f.platforms,
+		noCache: f.noCache, pull: f.pull, metadataFile: f.metadataFile, reportFile: f.reportFile, iidFile: f.iidFile,
 		retries: f.retries, idleTimeout: f.idleTimeout, allow: f.allow,
 		connection: connection{node: f.node, engineConfig: f.engineConfig, toolsImages: f.toolsImages},
 	}
-	for _, check := range []func(*buildOptions) error{f.values, f.modes, f.results, f.numbers} {
+	for _, check := range []func(*buildOptions) error{f.values, f.inputs.options, f.modes, f.results, f.numbers} {
 		if err := check(&o); err != nil {
 			return o, err
 		}
 	}
-	remote := isRemote(contextDir)
-	if !remote && (strings.Contains(contextDir, "://") || contextDir == "-") {
-		return o, usagef("the build context %q is not a directory, nor the URL of a git repository or an archive; other contexts are not supported yet", contextDir)
-	}
-	if o.dockerfile == "" && !remote {
-		o.dockerfile = filepath.Join(contextDir, "Dockerfile")
-	}
-	return o, nil
+	return o, o.checkContext()
 }
 
 // values reads what is given as NAME=VALUE.
 func (f *buildFlags) values(o *buildOptions) (err error) {
-	if o.args, err = pairs("--build-arg", f.buildArgs, os.LookupEnv); err != nil {
+	args, err := platformPairs("--build-arg", f.buildArgs, os.LookupEnv)
+	if err != nil {
 		return err
 	}
-	if o.labels, err = pairs("--label", f.labels, nil); err != nil {
+	if o.inputs.labels, err = platformPairs("--label", f.labels, nil); err != nil {
 		return err
+	}
+	targets := byPlatform(f.inputs.targets)
+	o.args, o.labels, o.inputs.overrides = args[""], o.inputs.labels[""], override(args, targets)
+	if all := targets[""]; len(all) > 0 {
+		o.target = all[len(all)-1]
 	}
 	if o.contexts, err = pairs("--build-context", f.contexts, nil); err != nil {
 		return err

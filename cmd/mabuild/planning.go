@@ -33,6 +33,7 @@ func (o *buildOptions) exactPlan(ctx context.Context, r planRequest) (*native.Re
 	}
 	options := exact.Options{
 		Dockerfile: r.text, Platforms: r.wanted, Target: o.target, Args: o.args, Native: emulation.Native(),
+		Overrides: o.inputs.overrides, Attrs: o.inputs.attrs,
 		NamedContexts: o.contexts, Pull: o.pull, SessionID: o.history.sessionID(),
 		Resolver: bases.New(bases.Options{Registry: client, Offline: r.offline, Pull: o.pull, Logger: logger()}),
 	}

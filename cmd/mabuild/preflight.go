@@ -52,12 +52,13 @@ func (o *buildOptions) check(ctx context.Context, text []byte, plan *planner.Pla
 	}
 	o.planned = planned
 	fmt.Fprint(o.warnings(), tellAssists(o.planned.Assists))
+	o.reporting.Expect(planned.Plan, planned.Assists)
 	if o.preflight == preflightOff {
 		return nil
 	}
 	o.history.expect(o.planned.Plan)
 	var findings []exact.Finding
-	for _, f := range o.findings(o.planned.Plan, text) {
+	for _, f := range append(o.findings(o.planned.Plan, text), o.inputs.ungiven(o.planned.Plan, o.dockerfile)...) {
 		if !o.irrelevant(f) {
 			findings = append(findings, f)
 		}

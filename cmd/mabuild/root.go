@@ -21,14 +21,18 @@ func newRootCommand() *cobra.Command {
 		newPinCommand(),
 		newAssistCommand(),
 		newPushCommand(),
+		newJoinCommand(),
+		newLoadCommand(),
 		newInspectCommand(),
 		newVerifyCommand(),
 		newImagesCommand(),
+		newHistoryCommand(),
 		newEngineCommand(),
 		newEmulationCommand(),
 		newVersionCommand(),
 	)
 	onUsageError(root)
+	root.AddCommand(newRunCommand()) // its exit codes are the program's, and wrong usage docker's
 	return root
 }
 

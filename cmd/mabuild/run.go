@@ -29,11 +29,13 @@ type buildOptions struct {
 	connection
 	context    string
 	dockerfile string
+	at         string // where the Dockerfile is, if not at its name
 	platforms  []string
 	target     string
 	args       map[string]string
 	contexts   map[string]string // by name
 	remote     *remoteContext    // nil if the context is a directory
+	inputs     inputs
 	labels     map[string]string
 	names      []string // full references
 	output     output.Spec
@@ -52,12 +54,19 @@ type buildOptions struct {
 	retries      int
 	idleTimeout  time.Duration
 	metadataFile string
+	reportFile   string
+	reporting    *reporting // nil if nothing is built
 	iidFile      string
 }
 
 // build composes the parts of a build and runs it.
 func build(ctx context.Context, o *buildOptions) error {
-	plan, text, err := o.plan()
+	text, done, err := o.load(ctx, false)
+	if err != nil {
+		return err
+	}
+	defer done()
+	plan, err := o.expand(text, ocispec.Platform{})
 	if err != nil {
 		return err
 	}
@@ -72,7 +81,7 @@ func build(ctx context.Context, o *buildOptions) error {
 			return err
 		}
 	}
-	source, err := node.Offer(ctx, buildkit.SourceOptions{Context: o.context, Dockerfile: o.dockerfile, NamedContexts: o.contexts})
+	source, err := node.Offer(ctx, o.source())
 	if err != nil {
 		return err
 	}
@@ -82,33 +91,51 @@ func build(ctx context.Context, o *buildOptions) error {
 		return err
 	}
 	defer delivery.close()
-	if o.progress != progress.Quiet && o.progress != progress.JSON {
-		if how := node.emulators(ctx, o.needed...); how != "" {
-			fmt.Fprintln(os.Stderr, "Emulation:", how)
-		}
+	inputs, err := o.prepare(ctx, plan, delivery)
+	if err != nil {
+		return err
 	}
+	if how := node.emulators(ctx, o.needed...); how != "" {
+		fmt.Fprintln(o.warnings(), "Emulation:", how)
+	}
+	return o.run(ctx, parts{text, plan, node, source, delivery, inputs})
+}
+
+// parts are what a build is composed of.
+type parts struct {
+	text     []byte // the Dockerfile
+	plan     *planner.Plan
+	node     *node
+	source   *buildkit.Source
+	delivery *delivery
+	inputs   buildkit.Inputs
+}
+
+// run shows, solves, verifies and delivers.
+func (o *buildOptions) run(ctx context.Context, p parts) error {
 	display, err := progress.New(os.Stderr, o.progress)
 	if err != nil {
 		return &usageError{err}
 	}
 	logger := logger()
-	o.history = newRecorder(*o, source.SessionID(), logger)
+	o.history = newRecorder(*o, p.source.SessionID(), logger)
+	o.reporting = newReporting(o, p.plan, o.history.record.Build)
 	solver, err := buildkit.NewSolver(buildkit.Options{
-		Node: node.Node, Source: source, Exports: delivery.exports, Labels: o.labels,
-		Edit: o.edit, NoCache: o.noCache, Pull: o.pull, Report: o.history.report(reporter(display)), Logger: logger,
-		RetryEmulated: o.retries, IdleTimeout: o.idleTimeout, Emulator: func(p ocispec.Platform) string { return node.emulators(ctx, p) },
+		Node: p.node.Node, Source: p.source, Exports: p.delivery.exports, Labels: o.labels, Inputs: p.inputs,
+		Edit: o.edit, NoCache: o.noCache, Pull: o.pull, Report: o.reporting.observe(o.history.report(reporter(display))), Logger: logger,
+		RetryEmulated: o.retries, IdleTimeout: o.idleTimeout, Emulator: func(platform ocispec.Platform) string { return p.node.emulators(ctx, platform) },
 	})
 	if err != nil {
 		return errors.Join(err, display.Close())
 	}
-	result, err := builder.Build(ctx, plan, builder.Options{
+	result, err := builder.Build(ctx, p.plan, builder.Options{
 		KeepGoing: o.jobs.keepGoing, AllowMissing: o.jobs.mayMiss, Timeout: o.jobs.timeout, Retries: o.jobs.retries, Passes: passes,
-		Check:  func(ctx context.Context) error { return o.check(ctx, text, plan, node) },
-		Solver: solver, Publisher: delivery.publisher, Jobs: o.jobs.atOnce, Weight: o.history.weight, File: o.dockerfile,
-		Verify:        o.verifyImages(delivery.content),
-		EmulationHint: func(missing []ocispec.Platform) string { return node.emulationHint(ctx, missing) }, Logger: logger,
+		Check:  func(ctx context.Context) error { return o.check(ctx, p.text, p.plan, p.node) },
+		Solver: solver, Publisher: p.delivery.publisher, Jobs: o.jobs.atOnce, Weight: o.history.weight, File: o.dockerfile,
+		Verify:        o.reporting.verify(p.delivery.content, o.verifyImages(p.delivery.content)),
+		EmulationHint: func(missing []ocispec.Platform) string { return p.node.emulationHint(ctx, missing) }, Logger: logger,
 	})
-	closeErr := display.Close()
+	closeErr := errors.Join(display.Close(), o.reporting.end(o, result, jobErrors(err), err))
 	for _, failed := range jobErrors(err) {
 		if display.ShowsOutputOf(platforms.Format(failed.Platform)) {
 			failed.Err = &shownError{failed.Err}
@@ -117,7 +144,7 @@ func build(ctx context.Context, o *buildOptions) error {
 	if err = errors.Join(err, closeErr); err != nil {
 		return err
 	}
-	return o.report(result, delivery)
+	return o.report(result, p.delivery)
 }
 
 // warnings is where people see them.
@@ -130,31 +157,18 @@ func (o *buildOptions) warnings() io.Writer {
 
 // read returns the Dockerfile, or says what of the command line is not there.
 func (o *buildOptions) read() ([]byte, error) {
-	if info, err := os.Stat(o.context); err != nil {
-		return nil, usagef("the build context %q cannot be read: %w", o.context, errors.Unwrap(err))
-	} else if !info.IsDir() {
-		return nil, usagef("the build context %q is not a directory; give the directory and the Dockerfile with -f", o.context)
+	if err := o.checkDirectory(); err != nil {
+		return nil, err
 	}
 	return o.readDockerfile()
 }
 
 func (o *buildOptions) readDockerfile() ([]byte, error) {
-	text, err := os.ReadFile(o.dockerfile)
+	text, err := os.ReadFile(o.dockerfilePath())
 	if err != nil {
 		return nil, usagef("the Dockerfile %q cannot be read: %w\nGive its path with -f.", o.dockerfile, errors.Unwrap(err))
 	}
 	return text, nil
-}
-
-// plan reads and expands the Dockerfile, so that mistakes in it are found before
-// anything is started.
-func (o *buildOptions) plan() (*planner.Plan, []byte, error) {
-	text, err := o.read()
-	if err != nil {
-		return nil, nil, err
-	}
-	plan, err := o.expand(text, ocispec.Platform{})
-	return plan, text, err
 }
 
 func (o *buildOptions) expand(text []byte, build ocispec.Platform) (*planner.Plan, error) {
@@ -167,6 +181,7 @@ func (o *buildOptions) expand(text []byte, build ocispec.Platform) (*planner.Pla
 	}
 	return planner.Expand(text, planner.Options{
 		Filename: o.dockerfile, Platforms: wanted, BuildPlatform: build, Target: o.target, Args: o.args,
+		Overrides: o.inputs.overrides,
 	})
 }
 

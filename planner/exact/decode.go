@@ -283,6 +283,9 @@ func (p *plan) step(o *operation) *Step {
 	}
 	if exec := o.op.GetExec(); exec != nil {
 		s.Args, s.Env, s.Mounts = exec.GetMeta().GetArgs(), exec.GetMeta().GetEnv(), mountsOf(exec)
+		for _, secret := range exec.GetSecretenv() {
+			s.SecretEnv = append(s.SecretEnv, secret.GetID())
+		}
 		s.State = StateEmulated
 		if platform, err := platforms.Parse(o.exec); err == nil && planner.Runnable(p.opts.Native, platform) {
 			s.State = StateNative

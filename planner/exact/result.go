@@ -105,6 +105,9 @@ type Step struct {
 	Args   []string
 	Env    []string
 	Mounts []Mount
+
+	// SecretEnv are the IDs of the secrets that the environment has beside Env.
+	SecretEnv []string
 }
 
 // MountType says what a RUN mounts.
