@@ -36,6 +36,8 @@ type recipe struct {
 	dir, platforms, target string
 	args, contexts         map[string]string
 	noCache, pull          bool
+	attrs                  map[string]string
+	overrides              map[string]planner.Override
 }
 
 // TestCorrelate builds, and holds that the plan's steps are the daemon's vertices: by
@@ -86,7 +88,7 @@ func correlate(t *testing.T, r recipe) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan, err := planner.Expand(text, planner.Options{Platforms: wanted, Target: r.target, Args: r.args})
+	plan, err := planner.Expand(text, planner.Options{Platforms: wanted, Target: r.target, Args: r.args, Overrides: r.overrides})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,6 +96,7 @@ func correlate(t *testing.T, r recipe) {
 	jobs := map[string]*buildkit.Vertices{}
 	solver, err := buildkit.NewSolver(buildkit.Options{
 		Node: node, Source: source, NoCache: r.noCache, Pull: r.pull,
+		Inputs: buildkit.Inputs{Attrs: func(planner.Job) map[string]string { return r.attrs }},
 		Report: func(job planner.Job, status *client.SolveStatus) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -114,6 +117,7 @@ func correlate(t *testing.T, r recipe) {
 			planned, err = exact.Plan(ctx, exact.Options{
 				Dockerfile: text, Filename: dockerfile, Platforms: wanted, BuildPlatform: node.Native(), Target: r.target, Args: r.args,
 				Context: r.dir, DockerfileDir: r.dir, NamedContexts: r.contexts, Resolver: resolver(t), SessionID: source.SessionID(), Pull: r.pull,
+				Attrs: r.attrs, Overrides: r.overrides,
 			})
 			return err
 		},
