@@ -1,10 +1,10 @@
 # The two commands to know are `make demo` and `make test`; `make help` lists all.
 SHELL := /bin/bash
 # gcc is for the race detector.
-PACKAGES := runc qemu-user-static uidmap debootstrap docker.io gcc libc6-dev
+PACKAGES := runc qemu-user-static uidmap debootstrap docker.io gcc libc6-dev git chromium
 BIN := bin
 
-.PHONY: help setup build demo test lint bench fuzz clean
+.PHONY: help setup build demo test lint bench service fuzz clean
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
@@ -32,6 +32,11 @@ lint: ## run the linter, which also holds the directions of the imports
 
 bench: setup build ## compare with buildx and buildctl on one BuildKit daemon (as root)
 	cd integration/bench && TMPDIR=/dev/shm GOTMPDIR=/tmp go run . -mabuild ../../$(BIN)/mabuild -runs 9
+	@echo; echo "make service compares emulated compiling: fifteen minutes a round, RUNS=3 for three"
+
+RUNS ?= 1
+service: setup build ## compare building examples/go-service, emulated, with buildx (as root)
+	cd integration/bench && TMPDIR=/dev/shm GOTMPDIR=/tmp go run . -mabuild ../../$(BIN)/mabuild -service ../../examples/go-service -runs $(RUNS)
 
 fuzz: ## run every fuzz target for 30 s
 	@set -e; go list ./... | while read -r pkg; do for f in $$(go test -list '^Fuzz' $$pkg | grep ^Fuzz); do \
