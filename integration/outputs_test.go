@@ -303,3 +303,27 @@ func TestNode(t *testing.T) {
 		}
 	}
 }
+
+// TestSeveralOutputs makes all kinds of results by one build: the steps run once, and
+// every image has the same digest.
+func TestSeveralOutputs(t *testing.T) {
+	store := registry(t, testbed.RegistryOptions{})
+	dir := project(t, map[string]string{"Dockerfile": "FROM busybox\nRUN cat /proc/sys/kernel/random/uuid > /id\n"})
+	image, out := store.Addr+"/several:1", t.TempDir()
+	archive, files, one := filepath.Join(out, "a.tar"), filepath.Join(out, "files"), filepath.Join(out, "fs.tar")
+	built := mabuild(t, "--platform", "linux/amd64,linux/arm64", "-t", image, "-o", "type=registry", "-o", "type=image",
+		"-o", "type=oci,dest="+archive, "-o", files, "-o", "type=tar,dest="+one, dir)
+	digest := strings.TrimSpace(built.stdout)
+	for _, source := range []string{"store", "registry"} {
+		if shown := mabuild(t, "inspect", "--source="+source, image); !strings.Contains(shown.stdout, digest) {
+			t.Errorf("%s has another image:\n%s", source, shown.stdout)
+		}
+	}
+	if index := readTar(t, archive)["index.json"]; !strings.Contains(index, digest) {
+		t.Errorf("the archive has another image: %s", index)
+	}
+	id, err := os.ReadFile(filepath.Join(files, "linux_arm64", "id"))
+	if err != nil || readTar(t, one)["linux_arm64/id"] != string(id) {
+		t.Errorf("the file systems differ: %q, %v", id, err)
+	}
+}

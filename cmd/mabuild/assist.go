@@ -67,14 +67,15 @@ func prove(ctx context.Context, o buildOptions) error {
 	plain.recipes = nil
 	files := make([]*os.File, 2)
 	for i, variant := range []*buildOptions{&assisted, &plain} {
-		variant.output = output.Spec{Type: output.Tar, Dest: filepath.Join(dir, fmt.Sprintf("%d.tar", i))}
+		dest := filepath.Join(dir, fmt.Sprintf("%d.tar", i))
+		variant.outputs = []output.Spec{{Type: output.Tar, Dest: dest}}
 		if err := build(ctx, variant); err != nil {
 			return err
 		}
 		if variant == &assisted && !slices.ContainsFunc(assisted.planned.Assists, func(s assist.Step) bool { return s.Recipe != "" }) {
 			return usagef("no command is assisted, so there is nothing to prove\n%s", tellAssists(assisted.planned.Assists))
 		}
-		if files[i], err = os.Open(variant.output.Dest); err != nil {
+		if files[i], err = os.Open(dest); err != nil {
 			return err
 		}
 		defer files[i].Close()

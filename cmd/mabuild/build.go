@@ -18,6 +18,7 @@ type buildFlags struct {
 	labels       []string
 	tags         []string
 	push         bool
+	load         bool
 	outputs      []string
 	progress     string
 	quiet        bool
@@ -93,7 +94,8 @@ func newBuildCommand() *cobra.Command {
 	set.StringArrayVar(&flags.labels, "label", nil, "set a label of the images: `[PLATFORM:]NAME=VALUE`")
 	set.StringArrayVarP(&flags.tags, "tag", "t", nil, "name of the result: `REF` is REGISTRY/NAME:TAG; may be given several times")
 	set.BoolVar(&flags.push, "push", false, "push the result to the registries of its names (same as -o type=registry)")
-	set.StringArrayVarP(&flags.outputs, "output", "o", nil, "where the result goes: a directory, or a `SPEC` like type=image|registry|oci|local|tar,dest=…")
+	set.BoolVar(&flags.load, "load", false, "bring the result into a running Docker, too: all platforms, or its own")
+	set.StringArrayVarP(&flags.outputs, "output", "o", nil, "where the result goes, may be given several times: a directory, or a `SPEC` like type=image|registry|oci|local|tar,dest=…")
 	flags.addRunFlags(set)
 	flags.jobs.addFlags(set)
 	set.StringVar(&flags.metadataFile, "metadata-file", "", "write digests of the result and of every platform to this `FILE`, as JSON")

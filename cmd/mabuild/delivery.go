@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/moby/buildkit/client"
@@ -29,21 +31,94 @@ type delivery struct {
 	close   func()
 }
 
+// newDelivery delivers to all outputs, registries last. BuildKit fills one image
+// layout per Solve, so those outputs that need one share it.
 func newDelivery(o buildOptions, plan *planner.Plan, node *buildkit.Node) (*delivery, error) {
-	switch {
-	case o.output.Type == output.Image && o.output.Push:
-		return pushDelivery(o, node)
-	case o.output.Type == output.Local:
-		return localDelivery(o, plan)
-	case o.output.Type == output.Tar:
-		return tarDelivery(o, plan)
+	var layouts []output.Spec
+	var makers []func() (*delivery, error)
+	outputs := slices.Clone(o.outputs)
+	slices.SortStableFunc(outputs, func(a, b output.Spec) int { return cmp.Compare(rank(a), rank(b)) })
+	for _, spec := range outputs {
+		switch {
+		case spec.Type == output.Image && spec.Push:
+			makers = append(makers, func() (*delivery, error) { return pushDelivery(o, spec, node) })
+		case spec.Type == output.Local:
+			makers = append(makers, func() (*delivery, error) { return localDelivery(spec, plan) })
+		case spec.Type == output.Tar:
+			makers = append(makers, func() (*delivery, error) { return tarDelivery(spec, plan) })
+		default:
+			layouts = append(layouts, spec)
+		}
 	}
-	return layoutDelivery(o)
+	if len(layouts) > 0 {
+		makers = slices.Insert(makers, 0, func() (*delivery, error) { return layoutDelivery(o, layouts) })
+	}
+	var all []*delivery
+	for _, make := range makers {
+		d, err := make()
+		if err != nil {
+			for _, before := range all {
+				before.close()
+			}
+			return nil, err
+		}
+		all = append(all, d)
+	}
+	if len(all) == 1 {
+		return all[0], nil
+	}
+	return joinDeliveries(all), nil
+}
+
+// rank is later for what others see.
+func rank(spec output.Spec) int {
+	if spec.Push {
+		return 1
+	}
+	return 0
+}
+
+// joinDeliveries makes one of several: a job exports to all of them in one Solve.
+func joinDeliveries(all []*delivery) *delivery {
+	joined := &delivery{
+		exports: func(job planner.Job) []buildkit.Export {
+			var exports []buildkit.Export
+			for _, d := range all {
+				exports = append(exports, d.exports(job)...)
+			}
+			return exports
+		},
+		summary: func(result *builder.Result) string {
+			var summaries []func(*builder.Result) string
+			for _, d := range all {
+				summaries = append(summaries, d.summary)
+			}
+			return joinSummaries(summaries, result)
+		},
+		close: func() {
+			for _, d := range all {
+				d.close()
+			}
+		},
+	}
+	var publishers builder.Publishers
+	for _, d := range all {
+		if d.publisher != nil {
+			publishers = append(publishers, d.publisher)
+		}
+		if joined.content == nil {
+			joined.content = d.content // the same images, whoever has them
+		}
+	}
+	if len(publishers) > 0 {
+		joined.publisher = publishers
+	}
+	return joined
 }
 
 // pushDelivery lets the daemon push every image by its digest to every repository
 // and writes the tags from here.
-func pushDelivery(o buildOptions, node *buildkit.Node) (*delivery, error) {
+func pushDelivery(o buildOptions, spec output.Spec, node *buildkit.Node) (*delivery, error) {
 	repositories, err := output.Repositories(o.names)
 	if err != nil {
 		return nil, err
@@ -52,7 +127,7 @@ func pushDelivery(o buildOptions, node *buildkit.Node) (*delivery, error) {
 	if err != nil {
 		return nil, err
 	}
-	attrs := o.imageAttrs()
+	attrs := imageAttrs(spec)
 	attrs["name"] = strings.Join(repositories, ",")
 	attrs["push"] = "true"
 	attrs["push-by-digest"] = "true"
@@ -78,16 +153,17 @@ const (
 
 // imageAttrs are those that the user gave, and OCI media types, which BuildKit's
 // image exporter uses only when it has a reason to.
-func (o *buildOptions) imageAttrs() map[string]string {
+func imageAttrs(spec output.Spec) map[string]string {
 	attrs := map[string]string{"oci-mediatypes": "true"}
-	maps.Copy(attrs, o.output.Attrs)
+	maps.Copy(attrs, spec.Attrs)
 	return attrs
 }
 
 // layoutDelivery brings the images into an OCI layout: the image store, a
-// directory, or a temporary one that becomes an archive.
-func layoutDelivery(o buildOptions) (*delivery, error) {
-	dir, temporary, err := o.layoutDir()
+// directory, or a temporary one. Archives are made from it.
+func layoutDelivery(o buildOptions, specs []output.Spec) (*delivery, error) {
+	lasting := slices.IndexFunc(specs, func(s output.Spec) bool { return s.Type != output.OCI || s.Directory })
+	dir, temporary, err := layoutDir(specs[max(lasting, 0)])
 	if err != nil {
 		return nil, err
 	}
@@ -99,15 +175,29 @@ func layoutDelivery(o buildOptions) (*delivery, error) {
 	if err != nil {
 		return nil, err
 	}
-	attrs := o.imageAttrs()
+	attrs := imageAttrs(specs[0])
 	attrs["tar"] = "false"
 	if o.inputs.attested && len(o.names) > 0 {
 		attrs["name"] = strings.Join(o.names, ",") // what attestations are about
 	}
 	keeper := output.Keeper{Layout: layout, Names: o.names, Annotations: o.inputs.annotations.ofIndex()}
-	d := &delivery{
+	var publishers builder.Publishers
+	var summaries []func(*builder.Result) string
+	for _, spec := range specs {
+		switch {
+		case spec.Type != output.OCI:
+			publishers, summaries = append(publishers, &keeper), append(summaries, o.keptSummary)
+			continue
+		case spec.Directory:
+			publishers = append(publishers, &keeper)
+		default:
+			publishers = append(publishers, &output.Archiver{Keeper: keeper, Dest: spec.Dest})
+		}
+		summaries = append(summaries, func(*builder.Result) string { return "Wrote " + spec.Dest })
+	}
+	return &delivery{
 		exports:   same(buildkit.Export{Type: ociExporter, Attrs: attrs, Store: layout.Blobs()}),
-		publisher: &keeper,
+		publisher: publishers,
 		content:   layout,
 		close: func() {
 			_ = release()
@@ -115,31 +205,32 @@ func layoutDelivery(o buildOptions) (*delivery, error) {
 				_ = os.RemoveAll(dir)
 			}
 		},
-		summary: o.keptSummary,
+		summary: func(result *builder.Result) string { return joinSummaries(summaries, result) },
+	}, nil
+}
+
+func joinSummaries(all []func(*builder.Result) string, result *builder.Result) string {
+	lines := make([]string, len(all))
+	for i, summary := range all {
+		lines[i] = summary(result)
 	}
-	if o.output.Type == output.OCI {
-		d.summary = func(*builder.Result) string { return "Wrote " + o.output.Dest }
-	}
-	if temporary {
-		d.publisher = &output.Archiver{Keeper: keeper, Dest: o.output.Dest}
-	}
-	return d, nil
+	return strings.Join(lines, "\n")
 }
 
 // layoutDir is where the images are put together. What becomes an archive is put
 // beside it, where there is room for it twice, or else it could not be written; but
 // not beside a device.
-func (o *buildOptions) layoutDir() (dir string, temporary bool, err error) {
+func layoutDir(spec output.Spec) (dir string, temporary bool, err error) {
 	switch {
-	case o.output.Type != output.OCI:
+	case spec.Type != output.OCI:
 		dir, err = output.DefaultStore()
 		return dir, false, err
-	case o.output.Directory:
-		return o.output.Dest, false, nil
+	case spec.Directory:
+		return spec.Dest, false, nil
 	}
 	parent := os.TempDir()
-	if info, err := os.Stat(o.output.Dest); o.output.Dest != output.Stdout && (err != nil || info.Mode().IsRegular()) {
-		parent = filepath.Dir(o.output.Dest)
+	if info, err := os.Stat(spec.Dest); spec.Dest != output.Stdout && (err != nil || info.Mode().IsRegular()) {
+		parent = filepath.Dir(spec.Dest)
 	}
 	dir, err = os.MkdirTemp(parent, ".mabuild-oci-*")
 	if err != nil {
@@ -159,23 +250,23 @@ func (o *buildOptions) keptSummary(result *builder.Result) string {
 
 // localDelivery writes the images' files, each platform's into a directory of its
 // own if there are several.
-func localDelivery(o buildOptions, plan *planner.Plan) (*delivery, error) {
+func localDelivery(spec output.Spec, plan *planner.Plan) (*delivery, error) {
 	return &delivery{
 		exports: func(job planner.Job) []buildkit.Export {
-			dir := o.output.Dest
+			dir := spec.Dest
 			if len(plan.Jobs) > 1 {
 				dir = filepath.Join(dir, output.PlatformDir(job.Platform))
 			}
 			return []buildkit.Export{{Type: localExporter, Dir: dir}}
 		},
-		summary: func(*builder.Result) string { return "Wrote " + o.output.Dest },
+		summary: func(*builder.Result) string { return "Wrote " + spec.Dest },
 		close:   func() {},
 	}, nil
 }
 
 // tarDelivery joins the platforms' file systems into one archive.
-func tarDelivery(o buildOptions, plan *planner.Plan) (*delivery, error) {
-	tars := &output.Tars{Dest: o.output.Dest}
+func tarDelivery(spec output.Spec, plan *planner.Plan) (*delivery, error) {
+	tars := &output.Tars{Dest: spec.Dest}
 	for _, job := range plan.Jobs {
 		tars.Platforms = append(tars.Platforms, job.Platform)
 	}
@@ -187,7 +278,7 @@ func tarDelivery(o buildOptions, plan *planner.Plan) (*delivery, error) {
 			return []buildkit.Export{{Type: tarExporter, Tar: func() (io.WriteCloser, error) { return tars.Open(job.Platform) }}}
 		},
 		publisher: tars,
-		summary:   func(*builder.Result) string { return "Wrote " + o.output.Dest },
+		summary:   func(*builder.Result) string { return "Wrote " + spec.Dest },
 		close:     func() { _ = tars.Close() },
 	}, nil
 }

@@ -74,7 +74,7 @@ func (o *buildOptions) irrelevant(f exact.Finding) bool {
 		return true
 	case exact.RuleRuntimePinned:
 		// Files have no platform that could be wrong.
-		return o.output.Type == output.Local || o.output.Type == output.Tar
+		return !slices.ContainsFunc(o.outputs, func(s output.Spec) bool { return s.Type != output.Local && s.Type != output.Tar })
 	}
 	return f.URL != "" // BuildKit says so itself
 }

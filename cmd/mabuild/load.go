@@ -11,6 +11,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/cobra"
 
+	"github.com/mabuild/mabuild/builder"
 	"github.com/mabuild/mabuild/builder/docker"
 	"github.com/mabuild/mabuild/builder/output"
 	"github.com/mabuild/mabuild/planner"
@@ -176,4 +177,26 @@ func platformNames(list []ocispec.Platform) string {
 		names = append(names, platforms.FormatAll(platform))
 	}
 	return strings.Join(names, ", ")
+}
+
+// docker connects to Docker if the result goes there, so that a missing one is found
+// before anything is built.
+func (o *buildOptions) docker(ctx context.Context) (*docker.Engine, error) {
+	if !o.toDocker {
+		return nil, nil //nolint:nilnil // nil is no Docker
+	}
+	return connectDocker(ctx, "")
+}
+
+// loadResult brings what was built into Docker.
+func (o *buildOptions) loadResult(ctx context.Context, engine *docker.Engine, result *builder.Result) error {
+	if engine == nil {
+		return nil
+	}
+	store, err := openStore()
+	if err != nil {
+		return err
+	}
+	_, err = loadImage(ctx, engine, store, docker.Image{Root: result.Root, Names: o.names})
+	return err
 }

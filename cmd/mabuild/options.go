@@ -1,7 +1,10 @@
 package main
 
 import (
+	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/distribution/reference"
@@ -89,10 +92,15 @@ func (f *buildFlags) modes(o *buildOptions) (err error) {
 
 // results reads where the result goes, and under which names.
 func (f *buildFlags) results(o *buildOptions) (err error) {
-	if o.output, err = f.output(); err != nil {
+	if o.outputs, err = f.parseOutputs(); err != nil {
 		return err
 	}
-	for _, name := range append(f.tags, o.output.Names...) {
+	o.toDocker = f.load
+	names := slices.Clone(f.tags)
+	for _, spec := range o.outputs {
+		names = append(names, spec.Names...)
+	}
+	for _, name := range names {
 		ref, err := reference.ParseDockerRef(name)
 		if err != nil {
 			return usagef("the name %q is not valid: %w", name, err)
@@ -102,7 +110,7 @@ func (f *buildFlags) results(o *buildOptions) (err error) {
 		}
 		o.names = append(o.names, ref.String())
 	}
-	if o.output.Push && len(o.names) == 0 {
+	if slices.ContainsFunc(o.outputs, func(s output.Spec) bool { return s.Push }) && len(o.names) == 0 {
 		return usagef("pushing needs a name: add -t REGISTRY/NAME:TAG")
 	}
 	return nil
@@ -117,22 +125,62 @@ func (f *buildFlags) numbers(o *buildOptions) error {
 	return err
 }
 
-func (f *buildFlags) output() (output.Spec, error) {
-	spec := output.Spec{Type: output.Image}
-	if len(f.outputs) > 1 {
-		return spec, usagef("several outputs at once are not supported yet; give one -o")
-	}
-	if len(f.outputs) == 1 {
-		var err error
-		if spec, err = output.Parse(f.outputs[0]); err != nil {
-			return spec, err
+// parseOutputs reads -o, --push and --load.
+func (f *buildFlags) parseOutputs() ([]output.Spec, error) {
+	var specs []output.Spec
+	for _, text := range f.outputs {
+		spec, err := output.Parse(text)
+		if err != nil {
+			return nil, err
 		}
-		if f.push && spec.Type != output.Image {
-			return spec, usagef("--push and -o type=%s cannot be combined; push the result later with mabuild push", spec.Type)
+		specs = append(specs, spec)
+	}
+	image := func(s output.Spec) bool { return s.Type == output.Image }
+	if f.push {
+		if !slices.ContainsFunc(specs, image) {
+			specs = append(specs, output.Spec{Type: output.Image})
+		}
+		for i := range specs {
+			specs[i].Push = specs[i].Push || image(specs[i])
 		}
 	}
-	spec.Push = spec.Push || f.push
-	return spec, nil
+	kept := func(s output.Spec) bool { return image(s) && !s.Push }
+	if len(specs) == 0 || f.load && !slices.ContainsFunc(specs, kept) {
+		specs = append(specs, output.Spec{Type: output.Image}) // Docker gets it from the image store
+	}
+	return specs, checkOutputs(specs)
+}
+
+// checkOutputs refuses what one build cannot make.
+func checkOutputs(specs []output.Spec) error {
+	var first *output.Spec
+	layouts := 0
+	dest := make(map[string]bool)
+	for i, spec := range specs {
+		where := spec.Dest // a path, standard output, or the store and registries
+		if where == "" {
+			where = fmt.Sprint(spec.Type, spec.Push)
+		}
+		if dest[where] {
+			return usagef("two outputs go to the same place, %q; leave one away", where)
+		}
+		dest[where] = true
+		if spec.Directory || spec.Type == output.Image && !spec.Push {
+			layouts++
+		}
+		if layouts > 1 {
+			return usagef("one build fills one image layout, but there are two, the image store and directories of type=oci,tar=false; leave one away, or make an archive")
+		}
+		if spec.Type != output.Image && spec.Type != output.OCI {
+			continue
+		}
+		if first == nil {
+			first = &specs[i]
+		} else if !maps.Equal(first.Attrs, spec.Attrs) {
+			return usagef("outputs of one build are the same image, but type=%s and type=%s have different attributes; build again for the other one, all steps are in the cache", first.Type, spec.Type)
+		}
+	}
+	return nil
 }
 
 // pairs reads NAME=VALUE items; an item without "=" is looked up, and left out

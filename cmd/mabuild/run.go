@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 
 	"github.com/mabuild/mabuild/builder"
 	"github.com/mabuild/mabuild/builder/buildkit"
+	"github.com/mabuild/mabuild/builder/docker"
 	"github.com/mabuild/mabuild/builder/output"
 	"github.com/mabuild/mabuild/builder/progress"
 	"github.com/mabuild/mabuild/builder/verify"
@@ -38,7 +40,8 @@ type buildOptions struct {
 	inputs     inputs
 	labels     map[string]string
 	names      []string // full references
-	output     output.Spec
+	outputs    []output.Spec
+	toDocker   bool
 	progress   progress.Mode
 	noCache    bool
 	pull       bool
@@ -98,7 +101,14 @@ func build(ctx context.Context, o *buildOptions) error {
 	if how := node.emulators(ctx, o.needed...); how != "" {
 		fmt.Fprintln(o.warnings(), "Emulation:", how)
 	}
-	return o.run(ctx, parts{text, plan, node, source, delivery, inputs})
+	engine, err := o.docker(ctx)
+	if err != nil {
+		return err
+	}
+	if engine != nil {
+		defer engine.Close()
+	}
+	return o.run(ctx, parts{text, plan, node, source, delivery, inputs, engine})
 }
 
 // parts are what a build is composed of.
@@ -109,6 +119,7 @@ type parts struct {
 	source   *buildkit.Source
 	delivery *delivery
 	inputs   buildkit.Inputs
+	docker   *docker.Engine // nil if nothing is loaded
 }
 
 // run shows, solves, verifies and delivers.
@@ -142,6 +153,9 @@ func (o *buildOptions) run(ctx context.Context, p parts) error {
 		}
 	}
 	if err = errors.Join(err, closeErr); err != nil {
+		return err
+	}
+	if err := o.loadResult(ctx, p.docker, result); err != nil {
 		return err
 	}
 	return o.report(result, p.delivery)
@@ -225,7 +239,8 @@ func (o *buildOptions) report(result *builder.Result, delivery *delivery) error 
 			return fmt.Errorf("writing the image ID: %w", err)
 		}
 	}
-	if result.Root.Digest != "" && o.output.Dest != output.Stdout {
+	toStdout := slices.ContainsFunc(o.outputs, func(s output.Spec) bool { return s.Dest == output.Stdout })
+	if result.Root.Digest != "" && !toStdout {
 		fmt.Println(result.Root.Digest)
 	}
 	if o.progress != progress.Quiet {
