@@ -1,6 +1,6 @@
 // Command bench compares mabuild with docker buildx and buildctl.
 //
-//	go run . -mabuild PATH [-runs N] [-case REGEXP] [-v]
+//	go run . -mabuild PATH [-service DIR] [-runs N] [-case REGEXP] [-v]
 //
 // It runs on Linux, as root, with runc on PATH (buildkitd wants to see one), and
 // in the folder of this module: go build makes stock buildx, buildctl and
@@ -32,12 +32,33 @@
 // the engine process five seconds later, beside that of a fresh buildkitd; "binary
 // size" the programs without their symbols.
 //
+// # A service
+//
+// With -service ../../examples/go-service other cases are measured: that program, which
+// is not changed for it, with a Dockerfile whose compiler is the target's own.
+//
+//   - service, arm64: one foreign platform; mabuild, buildx, and buildx with
+//     Dockerfile.pinned, in which the compiler runs natively and Go does the rest
+//   - service, amd64 and arm64: mabuild and buildx
+//   - service, warm: nothing changed since the last build, 15 rounds; mabuild, mabuild
+//     with --assist=off --verify=off, and buildx
+//
+// But for the last one BuildKit's cache is empty before each run, base images included,
+// and so is mabuild's own, which keeps what it has found out about images. Rounds take
+// a quarter of an hour; an odd number of them saves one emulated build, see
+// [suite.RunService]. The base images are those of integration/testbed, from a loopback
+// mirror; steps find the Go modules on loopback too, in this machine's module cache.
+// Emulation is the kernel's, with the machine's QEMU, in a user namespace in which
+// buildkitd is alone (it is then what BuildKit calls rootless). A run whose program is
+// not the same as all others', byte by byte, is an error.
+//
 // # Columns
 //
 // The median, minimum and maximum of the wall-clock seconds; the client's peak
 // resident memory, the highest of all rounds (the column has the size for "engine
 // idle rss" and "binary size"); and the ratio to buildx: the median of the ratios of
-// each round, where below 1 is less time than buildx takes.
+// each round, where below 1 is less time than buildx takes. A service's programs are
+// compared with each other below the table, as well by the median of the differences.
 //
 // With BENCH_JSON=FILE in the environment the rows are written to FILE as well, as
 // a JSON array. Values that a row doesn't have are left out.

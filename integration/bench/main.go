@@ -28,7 +28,8 @@ func main() {
 func run(args []string) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	mabuild := flags.String("mabuild", "", "`path` of the mabuild to measure")
-	runs := flags.Int("runs", 6, "how many rounds are counted; a multiple of 3 lets each program be first equally often")
+	runs := flags.Int("runs", 0, "how many rounds are counted, by default 6, or 1 with -service; a multiple of 3 lets each program be first equally often")
+	service := flags.String("service", "", "measure this `folder` of a Go service instead: examples/go-service")
 	only := flags.String("case", "", "measure only the cases that match this `regexp`")
 	verbose := flags.Bool("v", false, "log every run")
 	if err := flags.Parse(args); err != nil {
@@ -57,15 +58,25 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
-	rows, err := suite.Run(ctx, suite.Options{
-		Mabuild: binary, Tools: tools, Runs: *runs, Cases: cases, Logger: logger,
-	})
+	opts := suite.Options{Mabuild: binary, Tools: tools, Runs: *runs, Cases: cases, Logger: logger}
+	rows, err := measure(ctx, opts, *service)
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%s beside buildx %s and buildctl %s on buildkitd %s, %d rounds\n\n",
-		binary, tools.BuildxVersion, tools.BuildKitVersion, tools.BuildKitVersion, *runs)
+	fmt.Printf("%s beside buildx %s and buildctl %s on buildkitd %s\n\n",
+		binary, tools.BuildxVersion, tools.BuildKitVersion, tools.BuildKitVersion)
 	return write(rows, os.Stdout, os.Getenv("BENCH_JSON"))
+}
+
+func measure(ctx context.Context, opts suite.Options, service string) ([]report.Row, error) {
+	if service == "" {
+		return suite.Run(ctx, opts)
+	}
+	dir, err := filepath.Abs(service)
+	if err != nil {
+		return nil, fmt.Errorf("finding the service: %w", err)
+	}
+	return suite.RunService(ctx, suite.ServiceOptions{Options: opts, Dir: dir})
 }
 
 // checked refuses what would fail only after minutes, and returns the absolute path
@@ -81,7 +92,7 @@ func checked(mabuild string, runs int) (string, error) {
 	if _, err := os.Stat(path); err != nil {
 		return "", fmt.Errorf("finding mabuild: %w: build it, or give another -mabuild", err)
 	}
-	if runs < 1 {
+	if runs < 0 {
 		return "", fmt.Errorf("-runs %d counts no round: give 1 or more", runs)
 	}
 	if os.Geteuid() != 0 {
@@ -91,7 +102,7 @@ func checked(mabuild string, runs int) (string, error) {
 }
 
 func write(rows []report.Row, table io.Writer, file string) error {
-	if err := report.WriteTable(table, rows); err != nil {
+	if err := errors.Join(report.WriteTable(table, rows), report.WriteBeside(table, rows)); err != nil {
 		return err
 	}
 	if file == "" {

@@ -2,7 +2,7 @@
 //
 //	measure FILE PROGRAM [ARGUMENT]...
 //
-// FILE gets one JSON object: {"seconds": 1.5, "peak_kib": 40960, "exit": 0}. The
+// FILE gets one JSON object: {"seconds": 1.5, "peak_kib": 40960, "cpu": 0.7, "exit": 0}. The
 // program has measure's own standard output and error. Measure itself exits 0 if
 // there is something to write, whatever the program did.
 //
@@ -26,6 +26,7 @@ import (
 type result struct {
 	Seconds float64 `json:"seconds"`
 	PeakKiB int64   `json:"peak_kib"`
+	CPU     float64 `json:"cpu"`
 	Exit    int     `json:"exit"`
 }
 
@@ -55,6 +56,7 @@ func run(args []string) error {
 	text, err := json.Marshal(result{
 		Seconds: elapsed.Seconds(),
 		PeakKiB: usage.Maxrss,
+		CPU:     (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds(),
 		Exit:    cmd.ProcessState.ExitCode(),
 	})
 	if err != nil {

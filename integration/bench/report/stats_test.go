@@ -84,6 +84,20 @@ func TestSummarise(t *testing.T) {
 	}
 }
 
+func TestCompare(t *testing.T) {
+	series := func(tool string, seconds ...float64) report.Series {
+		s := report.Series{Tool: tool}
+		for _, value := range seconds {
+			s.Samples = append(s.Samples, report.Sample{Elapsed: time.Duration(value * float64(time.Second))})
+		}
+		return s
+	}
+	got := report.Compare(series("mabuild", 1, 30, 20), series("plain", 2, 60, 19))
+	if diff := cmp.Diff(report.Beside{Tool: "plain", Ratio: 0.5, Added: -1}, got); diff != "" {
+		t.Errorf("beside (-want +got):\n%s", diff)
+	}
+}
+
 func ExampleMedianRatio() {
 	mabuild, buildx := []float64{1.0, 1.1, 4.0}, []float64{2.0, 2.2, 5.0}
 	fmt.Printf("%.2f\n", report.MedianRatio(mabuild, buildx))

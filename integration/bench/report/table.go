@@ -31,6 +31,27 @@ func WriteTable(w io.Writer, rows []Row) error {
 	return nil
 }
 
+// WriteBeside prints a line for every comparison of a program with another one.
+func WriteBeside(w io.Writer, rows []Row) error {
+	var out strings.Builder
+	for _, row := range rows {
+		for _, b := range row.Beside {
+			fmt.Fprintf(&out, "%s: %s takes %.3f of the time of %s (%+.3f s)", row.Case, row.Tool, b.Ratio, b.Tool, b.Added)
+			if b.CPU != 0 {
+				fmt.Fprintf(&out, ", %.3f of its processors' time", b.CPU)
+			}
+			out.WriteByte('\n')
+		}
+	}
+	if out.Len() == 0 {
+		return nil
+	}
+	if _, err := io.WriteString(w, "\n"+out.String()); err != nil {
+		return fmt.Errorf("writing the comparisons: %w", err)
+	}
+	return nil
+}
+
 func number(value float64, decimals int) string {
 	if value == 0 {
 		return "-"

@@ -55,6 +55,25 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+func TestWriteBeside(t *testing.T) {
+	var got bytes.Buffer
+	if err := report.WriteBeside(&got, rows()); err != nil || got.Len() > 0 {
+		t.Errorf("without comparisons: %q, %v", got.String(), err)
+	}
+	compared := rows()
+	compared[0].Beside = []report.Beside{{Tool: "buildx", Ratio: 0.1234, Added: -3.5, CPU: 0.25}, {Tool: "plain", Ratio: 1.5, Added: 0.0321}}
+	if err := report.WriteBeside(&got, compared); err != nil {
+		t.Fatal(err)
+	}
+	const want = "\nwarm: mabuild takes 0.123 of the time of buildx (-3.500 s), 0.250 of its processors' time\nwarm: mabuild takes 1.500 of the time of plain (+0.032 s)\n"
+	if diff := cmp.Diff(want, got.String()); diff != "" {
+		t.Errorf("comparisons (-want +got):\n%s", diff)
+	}
+	if err := report.WriteBeside(full{}, compared); !errors.Is(err, errFull) {
+		t.Errorf("on a full disk: %v, want %v", err, errFull)
+	}
+}
+
 func TestWriteJSONOfNothing(t *testing.T) {
 	var got bytes.Buffer
 	if err := report.WriteJSON(&got, nil); err != nil {

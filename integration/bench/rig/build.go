@@ -20,7 +20,7 @@ const (
 // Tools are the programs that a measurement needs.
 type Tools struct {
 	Buildx, Buildctl, Buildkitd string // paths
-	Measure                     string // path of this module's measure
+	Measure, Handlers           string // paths of this module's programs
 	BuildxVersion               string
 	BuildKitVersion             string
 }
@@ -56,6 +56,7 @@ func Build(ctx context.Context, opts BuildOptions) (Tools, error) {
 		Buildctl:        filepath.Join(opts.Output, "buildctl"),
 		Buildkitd:       filepath.Join(opts.Output, "buildkitd"),
 		Measure:         filepath.Join(opts.Output, "measure"),
+		Handlers:        filepath.Join(opts.Output, "handlers"),
 		BuildxVersion:   versions[buildx],
 		BuildKitVersion: versions[buildkit],
 	}
@@ -64,7 +65,7 @@ func Build(ctx context.Context, opts BuildOptions) (Tools, error) {
 		"-ldflags", fmt.Sprintf("-s -w -X %s/version.Version=%s -X %s/version.Version=%s",
 			buildx, tools.BuildxVersion, buildkit, tools.BuildKitVersion),
 		"-o", opts.Output+string(filepath.Separator),
-		buildx+"/cmd/buildx", buildkit+"/cmd/buildctl", buildkit+"/cmd/buildkitd", module+"/measure")
+		buildx+"/cmd/buildx", buildkit+"/cmd/buildctl", buildkit+"/cmd/buildkitd", module+"/measure", module+"/handlers")
 	return tools, err
 }
 

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/moby/sys/mount"
+
+	"github.com/mabuild/mabuild/integration/testbed"
 )
 
 const (
@@ -28,6 +30,12 @@ type DaemonOptions struct {
 	Dir string
 	// Registry is the host:port that it may talk plain HTTP to.
 	Registry string
+	// Mirror is the host:port, for plain HTTP too, that has the images of docker.io.
+	// Empty: none are needed.
+	Mirror string
+	// Emulate gives it a handler for every QEMU on PATH, in the kernel but in
+	// namespaces of its own: what a machine has that ran tonistiigi/binfmt.
+	Emulate bool
 }
 
 // Daemon is a running buildkitd.
@@ -44,7 +52,7 @@ func StartDaemon(ctx context.Context, opts DaemonOptions) (*Daemon, error) {
 		return nil, fmt.Errorf("finding a runtime for buildkitd: %w: install the package runc", err)
 	}
 	config := filepath.Join(opts.Dir, "buildkitd.toml")
-	if err := os.WriteFile(config, daemonConfig(opts.Registry), 0o644); err != nil {
+	if err := os.WriteFile(config, daemonConfig(opts), 0o644); err != nil {
 		return nil, fmt.Errorf("writing buildkitd's configuration: %w", err)
 	}
 	log, err := os.Create(filepath.Join(opts.Dir, "buildkitd.log"))
@@ -53,11 +61,17 @@ func StartDaemon(ctx context.Context, opts DaemonOptions) (*Daemon, error) {
 	}
 	d := &Daemon{dir: opts.Dir, log: log, ended: make(chan struct{})}
 	// Not ended by ctx: it has to outlive the clients that ctx ends, and Close waits.
-	d.cmd = exec.CommandContext(context.WithoutCancel(ctx), opts.Tools.Buildkitd,
-		"--config", config, "--root", d.root(), "--addr", d.Address(),
-		"--oci-worker-net=host", "--containerd-worker=false")
-	d.cmd.Stdout, d.cmd.Stderr = log, log
-	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for the bench
+	args := []string{
+		opts.Tools.Buildkitd, "--config", config, "--root", d.root(), "--addr", d.Address(),
+		"--oci-worker-net=host", "--containerd-worker=false",
+	}
+	attributes := &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for the bench
+	if opts.Emulate {
+		args = append([]string{opts.Tools.Handlers}, args...)
+		ownNamespaces(attributes)
+	}
+	d.cmd = exec.CommandContext(context.WithoutCancel(ctx), args[0], args[1:]...)
+	d.cmd.Stdout, d.cmd.Stderr, d.cmd.SysProcAttr = log, log, attributes
 	if err := d.cmd.Start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting buildkitd: %w", err), log.Close())
 	}
@@ -73,8 +87,27 @@ func StartDaemon(ctx context.Context, opts DaemonOptions) (*Daemon, error) {
 
 // daemonConfig has nothing but what a measurement needs: the collector would do its
 // work in the turn of whichever client is running.
-func daemonConfig(registry string) []byte {
-	return fmt.Appendf(nil, "[worker.oci]\n  gc = false\n\n[registry.%q]\n  http = true\n", registry)
+func daemonConfig(opts DaemonOptions) []byte {
+	return append([]byte("[worker.oci]\n  gc = false\n\n"), RegistryConfig(opts.Mirror, opts.Registry)...)
+}
+
+// RegistryConfig is the part of a buildkitd.toml about registries: where the images
+// of docker.io are, if mirror isn't empty, and what answers plain HTTP.
+func RegistryConfig(mirror, registry string) []byte {
+	if mirror == "" {
+		return fmt.Appendf(nil, "[registry.%q]\n  http = true\n", registry)
+	}
+	return []byte(testbed.EngineConfig(mirror, registry))
+}
+
+// ownNamespaces starts a process as root of a user namespace and in a mount namespace
+// of that. The ids are those of the machine. It isn't the map of all ids: by that one
+// buildkitd would not see that it is in a namespace.
+func ownNamespaces(attributes *syscall.SysProcAttr) {
+	attributes.Cloneflags = syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS
+	ids := []syscall.SysProcIDMap{{ContainerID: 0, HostID: 0, Size: 1 << 16}}
+	attributes.UidMappings, attributes.GidMappings = ids, ids
+	attributes.GidMappingsEnableSetgroups = true
 }
 
 func (d *Daemon) root() string { return filepath.Join(d.dir, "root") }
@@ -84,6 +117,16 @@ func (d *Daemon) Address() string { return "unix://" + filepath.Join(d.dir, "bui
 
 // PID is the daemon's process.
 func (d *Daemon) PID() int { return d.cmd.Process.Pid }
+
+// CPU is the time that the processors have worked for the daemon and for those of its
+// processes that have ended, which is all steps when no build runs.
+func (d *Daemon) CPU() (time.Duration, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", d.PID()))
+	if err != nil {
+		return 0, fmt.Errorf("reading the times of process %d: %w", d.PID(), err)
+	}
+	return ParseCPU(stat)
+}
 
 func (d *Daemon) ready(ctx context.Context, buildctl string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, readyWithin, fmt.Errorf("it doesn't answer after %s", readyWithin))

@@ -32,7 +32,8 @@ type Image struct {
 	name      string
 }
 
-// Image reads the index that tag points at. Anything but an index is an error.
+// Image reads what tag points at: an index, or the manifest of an image for one
+// platform, whose configuration then says which.
 func (r *Registry) Image(ctx context.Context, name, tag string) (*Image, error) {
 	accept := []string{ocispec.MediaTypeImageIndex, dockerList, ocispec.MediaTypeImageManifest, dockerManifest}
 	body, err := r.get(ctx, fmt.Sprintf("%s/manifests/%s", name, tag), accept...)
@@ -40,10 +41,31 @@ func (r *Registry) Image(ctx context.Context, name, tag string) (*Image, error) 
 		return nil, err
 	}
 	image := &Image{Digest: digest.FromBytes(body), registry: r, name: name}
-	if image.Manifests, err = ParseIndex(body); err != nil {
+	var manifest ocispec.Manifest
+	if json.Unmarshal(body, &manifest) == nil && (manifest.MediaType == ocispec.MediaTypeImageManifest || manifest.MediaType == dockerManifest) {
+		image.Manifests, err = r.single(ctx, name, manifest, body)
+	} else {
+		image.Manifests, err = ParseIndex(body)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("reading %s:%s: %w", name, tag, err)
 	}
 	return image, nil
+}
+
+// single describes a manifest as an index would.
+func (r *Registry) single(ctx context.Context, name string, manifest ocispec.Manifest, body []byte) ([]ocispec.Descriptor, error) {
+	config, err := r.get(ctx, fmt.Sprintf("%s/blobs/%s", name, manifest.Config.Digest))
+	if err != nil {
+		return nil, err
+	}
+	var platform ocispec.Platform
+	if err := json.Unmarshal(config, &platform); err != nil {
+		return nil, fmt.Errorf("parsing the configuration %s: %w", manifest.Config.Digest, err)
+	}
+	return []ocispec.Descriptor{{
+		MediaType: manifest.MediaType, Digest: digest.FromBytes(body), Size: int64(len(body)), Platform: &platform,
+	}}, nil
 }
 
 // ParseIndex returns an index' descriptors of images, without those of attestations.

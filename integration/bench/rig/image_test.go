@@ -139,7 +139,7 @@ func FuzzFileInLayer(f *testing.F) {
 }
 
 // A tag that doesn't point at an index is what a client that pushes one platform
-// too few leaves; it must not pass.
+// leaves; it must not pass for more.
 func TestImage(t *testing.T) {
 	ctx := t.Context()
 	registry, err := rig.StartRegistry(ctx, t.TempDir())
@@ -178,10 +178,21 @@ func TestImage(t *testing.T) {
 	if _, err := image.File(ctx, image.Manifests[0], "app/none"); err == nil {
 		t.Error("a file that isn't there was read")
 	}
-	for _, tag := range []string{"single", "none"} {
-		if _, err := registry.Image(ctx, "app", tag); err == nil {
-			t.Errorf("the tag %s passes for an index", tag)
-		}
+	single, err := registry.Image(ctx, "app", "single")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := rig.CheckPlatforms(single.Manifests, []string{"linux/amd64"}); err != nil {
+		t.Error(err)
+	}
+	if err := rig.CheckPlatforms(single.Manifests, []string{"linux/amd64", "linux/arm64"}); err == nil {
+		t.Error("an image for one platform passes for an index of two")
+	}
+	if stamp, err := single.File(ctx, single.Manifests[0], "app/stamp"); err != nil || string(stamp) != "new" {
+		t.Errorf("the stamp is %q, %v; want new", stamp, err)
+	}
+	if _, err := registry.Image(ctx, "app", "none"); err == nil {
+		t.Error("a tag that isn't there was read")
 	}
 }
 

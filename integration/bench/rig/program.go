@@ -1,12 +1,14 @@
 package rig
 
 import (
+	"bytes"
 	"debug/elf"
 	"errors"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // StrippedSize returns the size in bytes that the program would have without its
@@ -38,6 +40,29 @@ func Resident(pid int) (int64, error) {
 		return 0, fmt.Errorf("reading the memory of process %d: %w", pid, err)
 	}
 	return ParseResident(status)
+}
+
+// ParseCPU adds the times in the text of a /proc/PID/stat: those of the process and of
+// its children that were waited for, and of theirs.
+func ParseCPU(stat []byte) (time.Duration, error) {
+	const (
+		tick  = time.Second / 100 // USER_HZ, on every architecture that Go has
+		first = 14 - 3            // utime is field 14; what is behind the name begins with field 3
+	)
+	// The name is in parentheses and may have some itself.
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	if len(fields) < first+4 {
+		return 0, errors.New("parsing the times of a process: the text has too few fields")
+	}
+	var total time.Duration
+	for _, field := range fields[first : first+4] { // utime, stime, cutime, cstime
+		ticks, err := strconv.ParseUint(field, 10, 40)
+		if err != nil {
+			return 0, fmt.Errorf("parsing the times of a process: %w", err)
+		}
+		total += time.Duration(ticks) * tick
+	}
+	return total, nil
 }
 
 // ParseResident finds VmRSS in the text of a /proc/PID/status, in bytes.

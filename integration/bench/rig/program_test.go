@@ -3,7 +3,9 @@ package rig_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/mabuild/mabuild/integration/bench/rig"
 )
@@ -31,6 +33,27 @@ func TestParseResident(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestParseCPU(t *testing.T) {
+	const stat = "42 (a) 1 (b)) S 1 42 42 0 -1 4194560 1 2 3 4 100 20 3000 400 20 0 7 0 99\n"
+	if got, err := rig.ParseCPU([]byte(stat)); err != nil || got != 35200*time.Millisecond {
+		t.Errorf("ParseCPU = %v, %v; want 35.2 s", got, err)
+	}
+	for _, bad := range []string{"", "42 (a) S 1 42", strings.Replace(stat, "3000", "x", 1), strings.Replace(stat, "3000", "-1", 1)} {
+		if got, err := rig.ParseCPU([]byte(bad)); err == nil {
+			t.Errorf("no error but %v of %q", got, bad)
+		}
+	}
+}
+
+func FuzzParseCPU(f *testing.F) {
+	f.Add([]byte("42 (a) 1 (b)) S 1 42 42 0 -1 4194560 1 2 3 4 100 20 3000 400 20 0 7 0 99\n"))
+	f.Fuzz(func(t *testing.T, stat []byte) {
+		if took, err := rig.ParseCPU(stat); err == nil && took < 0 {
+			t.Error(took)
+		}
+	})
 }
 
 func FuzzParseResident(f *testing.F) {

@@ -30,7 +30,8 @@ type Runner struct {
 // Result is what one run took.
 type Result struct {
 	Elapsed time.Duration
-	Peak    int64  // peak resident memory in bytes
+	Peak    int64 // peak resident memory in bytes
+	CPU     time.Duration
 	Stdout  []byte // what it printed
 }
 
@@ -60,6 +61,7 @@ func (r Runner) Run(ctx context.Context, args ...string) (Result, error) {
 	var took struct {
 		Seconds float64 `json:"seconds"`
 		PeakKiB int64   `json:"peak_kib"`
+		CPU     float64 `json:"cpu"`
 		Exit    int     `json:"exit"`
 	}
 	if err == nil {
@@ -74,6 +76,7 @@ func (r Runner) Run(ctx context.Context, args ...string) (Result, error) {
 	return Result{
 		Elapsed: time.Duration(took.Seconds * float64(time.Second)),
 		Peak:    took.PeakKiB << 10,
+		CPU:     time.Duration(took.CPU * float64(time.Second)),
 		Stdout:  stdout.Bytes(),
 	}, nil
 }

@@ -22,8 +22,22 @@ const builder = "bench"
 type job struct {
 	address   string // of buildkitd
 	platforms []string
-	context   string // folder with a Dockerfile
-	reference string // the tag to push
+	context   string   // folder with a Dockerfile
+	file      string   // another Dockerfile
+	args      []string // build args, NAME=VALUE
+	reference string   // the tag to push
+}
+
+// rest is what mabuild and buildx spell alike.
+func (j job) rest() []string {
+	var words []string
+	for _, arg := range j.args {
+		words = append(words, "--build-arg", arg)
+	}
+	if j.file != "" {
+		words = append(words, "-f", j.file)
+	}
+	return append(words, j.context)
 }
 
 // client is a program that can do a job.
@@ -36,16 +50,16 @@ type client struct {
 func clients(binary string, tools rig.Tools) []client {
 	return []client{
 		{mabuild, func(j job) []string {
-			return []string{
+			return append([]string{
 				binary, "--node", j.address, "--platform", strings.Join(j.platforms, ","),
-				"-t", j.reference, "--push", "--progress=quiet", j.context,
-			}
+				"-t", j.reference, "--push", "--progress=quiet",
+			}, j.rest()...)
 		}},
 		{buildx, func(j job) []string {
-			return []string{
+			return append([]string{
 				tools.Buildx, "build", "--builder", builder, "--platform", strings.Join(j.platforms, ","),
-				"--provenance=false", "--sbom=false", "-t", j.reference, "--push", "--progress=quiet", j.context,
-			}
+				"--provenance=false", "--sbom=false", "-t", j.reference, "--push", "--progress=quiet",
+			}, j.rest()...)
 		}},
 		{buildctl, func(j job) []string {
 			return []string{

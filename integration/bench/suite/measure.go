@@ -94,12 +94,12 @@ func (m *round) run(ctx context.Context, c client, n int) (rig.Result, error) {
 }
 
 // prune empties BuildKit's cache and sees that it is empty.
-func (m *round) prune(ctx context.Context) error {
-	buildctl := []string{m.Tools.Buildctl, "--addr", m.daemon.Address()}
-	if _, err := m.runner.Run(ctx, append(buildctl, "prune", "--all")...); err != nil {
+func (b *bench) prune(ctx context.Context) error {
+	buildctl := []string{b.Tools.Buildctl, "--addr", b.daemon.Address()}
+	if _, err := b.runner.Run(ctx, append(buildctl, "prune", "--all")...); err != nil {
 		return err
 	}
-	left, err := m.runner.Run(ctx, append(buildctl, "du", "--format", "{{range .}}{{.ID}} {{end}}")...)
+	left, err := b.runner.Run(ctx, append(buildctl, "du", "--format", "{{range .}}{{.ID}} {{end}}")...)
 	if err != nil {
 		return err
 	}

@@ -54,14 +54,10 @@ type bench struct {
 // Run measures and returns one row per case and program. A client that fails or
 // pushes something else than it was asked for is an error.
 func Run(ctx context.Context, opts Options) (rows []report.Row, err error) {
-	opts = opts.withDefaults()
-	dir, err := os.MkdirTemp("", "mabuild-bench-")
+	b, err := newBench(opts)
 	if err != nil {
-		return nil, fmt.Errorf("making a folder for the measurement: %w: set TMPDIR to one that can be written", err)
+		return nil, err
 	}
-	b := &bench{Options: opts, dir: dir, runner: rig.Runner{
-		Measure: opts.Tools.Measure, Env: environment(dir), Dir: dir,
-	}}
 	defer func() { err = errors.Join(err, b.clean()) }()
 	if rows, err = b.clients(ctx); err != nil {
 		return nil, err
@@ -72,9 +68,19 @@ func Run(ctx context.Context, opts Options) (rows []report.Row, err error) {
 	}
 	rows = append(rows, more...)
 	if len(rows) == 0 {
-		return nil, fmt.Errorf("no case matches %q: leave -case out to measure all", opts.Cases)
+		return nil, fmt.Errorf("no case matches %q: leave -case out to measure all", b.Cases)
 	}
 	return rows, nil
+}
+
+func newBench(opts Options) (*bench, error) {
+	dir, err := os.MkdirTemp("", "mabuild-bench-")
+	if err != nil {
+		return nil, fmt.Errorf("making a folder for the measurement: %w: set TMPDIR to one that can be written", err)
+	}
+	return &bench{Options: opts.withDefaults(), dir: dir, runner: rig.Runner{
+		Measure: opts.Tools.Measure, Env: environment(dir), Dir: dir,
+	}}, nil
 }
 
 // clean deletes the folder, unless something is still mounted in there.
@@ -101,7 +107,7 @@ func (b *bench) clients(ctx context.Context) (rows []report.Row, err error) {
 	if len(wanted) == 0 && !idle {
 		return nil, nil
 	}
-	stop, err := b.start(ctx)
+	stop, err := b.start(ctx, rig.DaemonOptions{})
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +131,7 @@ func (b *bench) clients(ctx context.Context) (rows []report.Row, err error) {
 
 // start brings up the registry, buildkitd and buildx' builder. The function that it
 // returns takes the first two down.
-func (b *bench) start(ctx context.Context) (stop func() error, err error) {
+func (b *bench) start(ctx context.Context, daemon rig.DaemonOptions) (stop func() error, err error) {
 	for _, folder := range []string{"buildkit", "home"} {
 		if err := os.Mkdir(filepath.Join(b.dir, folder), 0o755); err != nil {
 			return nil, fmt.Errorf("preparing the measurement: %w", err)
@@ -135,9 +141,8 @@ func (b *bench) start(ctx context.Context) (stop func() error, err error) {
 	if err != nil {
 		return nil, err
 	}
-	b.daemon, err = rig.StartDaemon(ctx, rig.DaemonOptions{
-		Tools: b.Tools, Dir: filepath.Join(b.dir, "buildkit"), Registry: b.registry.Addr,
-	})
+	daemon.Tools, daemon.Dir, daemon.Registry = b.Tools, filepath.Join(b.dir, "buildkit"), b.registry.Addr
+	b.daemon, err = rig.StartDaemon(ctx, daemon)
 	if err != nil {
 		return nil, errors.Join(err, b.registry.Close())
 	}
