@@ -19,7 +19,7 @@ func (all Publishers) Publish(ctx context.Context, manifests []ocispec.Descripto
 		root, err := publisher.Publish(ctx, manifests)
 		if err != nil {
 			if i > 0 {
-				err = fmt.Errorf("%w\nThe outputs before this one are complete (%d of %d).", err, i, len(all)) //nolint:staticcheck // a sentence of its own
+				err = fmt.Errorf("%w\nThe outputs before this one are complete (%d of %d).", err, i, len(all))
 			}
 			return ocispec.Descriptor{}, err
 		}
