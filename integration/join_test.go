@@ -2,10 +2,12 @@ package integration
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -139,10 +141,15 @@ func TestJoinInterrupted(t *testing.T) {
 	}})
 	image := from.Addr + "/app:1"
 	mabuild(t, "--platform", "linux/amd64,linux/arm64", "-t", image, "--push", archProject(t))
-	cmd := command(t, "join", "-t", to.Addr+"/app:1", image)
+	ctx, interrupt := context.WithCancelCause(t.Context())
+	defer interrupt(nil)
+	like := command(t, "join", "-t", to.Addr+"/app:1", image)
+	cmd := exec.CommandContext(ctx, like.Path, like.Args[1:]...)
+	cmd.Env, cmd.WaitDelay = like.Env, like.WaitDelay
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	go func() {
 		<-reached
-		_ = cmd.Process.Signal(os.Interrupt)
+		interrupt(nil)
 	}()
 	fails(t, cmd, 130, "interrupted")
 	if len(written(to, 0)) > 0 {

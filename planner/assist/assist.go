@@ -86,7 +86,7 @@ type offer struct {
 	reason string // why nothing
 
 	proven bool
-	proof  string // why the tools don't fit
+	proof  proof // what comparing the images found out
 }
 
 // Plan decides for every emulated RUN of a plan. What stands in the way of native
@@ -170,14 +170,14 @@ func (p *planning) decide(ctx context.Context, step exact.Step) (Step, error) {
 			}
 			o.proven = true
 		}
-		decided.Reason = o.proof
+		decided.Reason = o.proof.fits(verdict.Part)
 	}
 	if decided.Reason != "" {
 		decided.Note = ""
 		return decided, nil
 	}
 	decided.Recipe = o.recipe.Name()
-	p.add(step, o)
+	p.add(step, o, verdict.Part)
 	return decided, nil
 }
 

@@ -80,6 +80,10 @@
 // started, in files below ~/.config/go/telemetry/local that have a tool's platform
 // and the date in their names. They are statistics, and no two builds have the same.
 //
+// A command that only fetches modules (go mod download, go mod verify) gets the
+// native go command instead, if that needs no loader: what it unpacks and hashes is
+// the same for all platforms.
+//
 // Commands get the tools if they call go, or something that may: make and the
 // like, scripts, commands from variables. The mount would be harmless for others,
 // but would change their cache keys for nothing.

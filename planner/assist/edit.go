@@ -35,10 +35,10 @@ type edit struct {
 }
 
 // add remembers that a step gets a kit.
-func (p *planning) add(step exact.Step, o *offer) {
+func (p *planning) add(step exact.Step, o *offer, part string) {
 	name := p.contextName(o)
 	p.result.values[name] = "docker-image://" + o.pair.Native.Ref
-	e := edit{jobs: step.Platforms, name: name, mounts: o.kit.Mounts}
+	e := edit{jobs: step.Platforms, name: name, mounts: o.kit.mounts(part)}
 	for _, place := range slices.Concat([]exact.Place{step.Place}, step.Also) {
 		e.lines = append(e.lines, place.Line)
 	}

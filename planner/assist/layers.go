@@ -52,7 +52,7 @@ func (f filter) complete(tree Tree) bool {
 		}
 	}
 	for _, dir := range f.below {
-		if len(tree.names(dir)) == 0 {
+		if found, ok := tree[dir]; len(tree.names(dir)) == 0 && (!ok || found.Dir) {
 			return false
 		}
 	}

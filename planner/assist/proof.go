@@ -16,7 +16,7 @@ import (
 )
 
 // proofVersion is part of a proof's key. It changes with what is compared.
-const proofVersion = 2
+const proofVersion = 3
 
 // proof is the outcome of comparing two images. Digests don't change what they
 // stand for, so it holds for ever.
@@ -25,18 +25,31 @@ type proof struct {
 	Recipe         string
 	Target, Native digest.Digest
 	Reason         string `json:",omitempty"` // why the tools don't fit, empty if they do
+	Parts          string `json:",omitempty"` // JSON of why parts of the kit don't fit, by part
 }
 
-// prove compares the images, or recalls the outcome. Reason is empty if the tools
-// fit; an error is the cause of ctx.
-func (p *planning) prove(ctx context.Context, recipe Recipe, kit Kit, pair pairOf) (reason string, err error) {
+// fits says why the mounts of a part don't fit, empty if they do.
+func (p proof) fits(part string) string {
+	if p.Reason != "" || p.Parts == "" {
+		return p.Reason
+	}
+	reasons := make(map[string]string)
+	if err := json.Unmarshal([]byte(p.Parts), &reasons); err != nil {
+		return "what is known about the images cannot be read"
+	}
+	return reasons[part]
+}
+
+// prove compares the images, or recalls the outcome; an error is the cause of ctx.
+func (p *planning) prove(ctx context.Context, recipe Recipe, kit Kit, pair pairOf) (outcome proof, err error) {
 	want := proof{Version: proofVersion, Recipe: recipe.Name(), Target: pair.target.Digest, Native: pair.native.Digest}
 	key := digest.FromString(fmt.Sprint(proofVersion, " ", recipe.Name(), " ", kit.Mounts, " ", kit.Read, " ", want.Target, " ", want.Native)).Encoded()
 	if found, ok := p.recall(key, want); ok {
-		return found.Reason, nil
+		return found, nil
 	}
 	if p.opts.Content == nil {
-		return "the images have not been compared yet, and nothing can read their layers", nil
+		want.Reason = "the images have not been compared yet, and nothing can read their layers"
+		return want, nil
 	}
 	var target, native Tree
 	group, groupCtx := errgroup.WithContext(ctx)
@@ -50,22 +63,44 @@ func (p *planning) prove(ctx context.Context, recipe Recipe, kit Kit, pair pairO
 	})
 	if err := group.Wait(); err != nil {
 		if ctx.Err() != nil {
-			return "", context.Cause(ctx)
+			return want, context.Cause(ctx)
 		}
 		// It would be a pity, but no reason not to build.
 		p.opts.Logger.WarnContext(ctx, "reading images for native tools", "ref", pair.ref, "error", err)
-		return fmt.Sprintf("the images cannot be compared: %v", err), nil
+		want.Reason = fmt.Sprintf("the images cannot be compared: %v", err)
+		return want, nil
 	}
-	if err := kit.check(target, native); err != nil {
+	if err := kit.check("", target, native); err != nil {
 		want.Reason = err.Error()
 	}
+	if want.Parts, err = kit.checkParts(target, native); err != nil {
+		return want, err
+	}
 	p.remember(ctx, key, want)
-	return want.Reason, nil
+	return want, nil
 }
 
-// check compares what the images really have.
-func (k Kit) check(target, native Tree) error {
-	for _, mount := range k.Mounts {
+// checkParts says which parts don't fit.
+func (k Kit) checkParts(target, native Tree) (string, error) {
+	reasons := make(map[string]string)
+	for _, m := range k.Mounts {
+		if m.Part == "" || reasons[m.Part] != "" {
+			continue
+		}
+		if err := k.check(m.Part, target, native); err != nil {
+			reasons[m.Part] = err.Error()
+		}
+	}
+	if len(reasons) == 0 {
+		return "", nil
+	}
+	text, err := json.Marshal(reasons)
+	return string(text), err
+}
+
+// check compares what the images really have for the mounts of a part.
+func (k Kit) check(part string, target, native Tree) error {
+	for _, mount := range k.mounts(part) {
 		if !native.has(mount.Source) && len(native.names(mount.Source)) == 0 {
 			return fmt.Errorf("the image of the builder's platform has no %s", mount.Source)
 		}
@@ -78,6 +113,9 @@ func (k Kit) check(target, native Tree) error {
 				return fmt.Errorf("%s is a symbolic link", dir)
 			}
 		}
+	}
+	if part != "" {
+		return k.ProvePart(part, target, native)
 	}
 	return k.Prove(target, native)
 }
@@ -118,7 +156,7 @@ func (p *planning) recall(key string, want proof) (proof, bool) {
 	if err := json.Unmarshal(text, &found); err != nil {
 		return proof{}, false
 	}
-	want.Reason = found.Reason
+	want.Reason, want.Parts = found.Reason, found.Parts
 	return found, found == want
 }
 

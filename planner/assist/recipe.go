@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	digest "github.com/opencontainers/go-digest"
@@ -59,12 +60,25 @@ type Kit struct {
 	// Prove compares what the two images really have. Both are the final view of
 	// all layers, limited to Read and the mounts' sources and targets.
 	Prove func(target, native Tree) error
+
+	// ProvePart does the same for the mounts of a part, whose failure leaves the rest
+	// of the kit as it is. Nil if there are no parts.
+	ProvePart func(part string, target, native Tree) error
+}
+
+// mounts are those that a command gets.
+func (k Kit) mounts(part string) []Mount {
+	return slices.DeleteFunc(slices.Clone(k.Mounts), func(m Mount) bool { return m.Part != part })
 }
 
 // Mount puts files of the native image over those of the target.
 type Mount struct {
 	Source string // absolute, in the native image
 	Target string // absolute, in the stage
+
+	// Part names the commands that get the mount: those with the same Verdict.Part.
+	// Most have none.
+	Part string
 
 	// Creates says that the target has no such path. BuildKit makes one for the
 	// time of the command and takes it away afterwards. No recipe that is on by
@@ -91,6 +105,8 @@ type Run struct {
 type Verdict struct {
 	// Use says that the command may call the tools.
 	Use bool
+	// Part is set for a command that gets other mounts of the kit than most do.
+	Part string
 	// Reason says why the command must not get them, empty if it may.
 	Reason string
 	// Spoils says that the tools may be others afterwards, so that later commands

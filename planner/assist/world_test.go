@@ -177,7 +177,7 @@ const defaults = "usr/local/go/src/internal/buildcfg/zbootstrap.go"
 // goVariant is an image of Go as the official one is laid out.
 func goVariant(architecture, version string) variant {
 	tools := layer{
-		"usr/local/go/": "", "usr/local/go/VERSION": "go" + version + "\ntime 2026-08-28T00:00:00Z\n", "usr/local/go/bin/go": "go",
+		"usr/local/go/": "", "usr/local/go/VERSION": "go" + version + "\ntime 2026-08-28T00:00:00Z\n", "usr/local/go/bin/go": program(machines[architecture], ""),
 		defaults: "const defaultGOEXPERIMENT = ``\nconst defaultGO_LDSO = ``\n",
 	}
 	for _, tool := range []string{"asm", "compile", "link"} {

@@ -138,6 +138,7 @@ func TestFields(t *testing.T) {
 	renamed := map[string]string{
 		"exact.Stage.ExecPlatform": "execOn", "exact.Stage.Edges": "needs", "exact.UsedBase.Err": "error",
 		"exact.Step.Args": "command", "exact.Step.Env": "command", // may hold secrets
+		"exact.Step.SecretEnv": "mounts", // names of variables that mounts set
 	}
 	// Those of the stage or the step that it is in.
 	outer := []string{
