@@ -73,11 +73,11 @@ func parse(text []byte, name string) (*dockerfile, error) {
 	d := &dockerfile{name: name, escape: parsed.EscapeToken, stages: make([]stage, len(stages))}
 	for _, command := range args {
 		for _, kv := range command.Args {
-			d.args = append(d.args, arg{name: kv.Key, value: kv.Value, line: firstLine(command.Location())})
+			d.args = append(d.args, arg{name: kv.Key, value: kv.Value, line: FirstLine(command.Location())})
 		}
 	}
 	for i, st := range stages {
-		s := stage{alias: st.Name, name: st.Name, base: st.BaseName, platform: st.Platform, line: firstLine(st.Location)}
+		s := stage{alias: st.Name, name: st.Name, base: st.BaseName, platform: st.Platform, line: FirstLine(st.Location)}
 		if s.alias == "" {
 			s.name = fmt.Sprintf("stage-%d", i)
 		}

@@ -45,17 +45,9 @@ func located(file string, err error) *Error {
 	}
 	e := &Error{File: file, Err: loc}
 	if len(loc.Locations) > 0 {
-		e.Line = firstLine(loc.Locations[0])
+		e.Line = FirstLine(loc.Locations[0])
 	}
 	return e
-}
-
-// firstLine returns the line where an instruction begins.
-func firstLine(ranges []parser.Range) int {
-	if len(ranges) == 0 {
-		return 0
-	}
-	return ranges[0].Start.Line
 }
 
 // PlatformError is an item of a platform list that names no platform. It is a

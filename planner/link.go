@@ -37,7 +37,7 @@ func (d *dockerfile) link(stages []instructions.Stage) error {
 				triggers = append(triggers, trigger)
 				continue
 			}
-			line := firstLine(command.Location())
+			line := FirstLine(command.Location())
 			if err := l.add(&d.stages[i].work, command, line); err != nil {
 				return &Error{File: d.name, Line: line, Stage: d.stages[i].name, Err: err}
 			}
@@ -60,7 +60,7 @@ func (l *linker) trigger(onbuild *instructions.OnbuildCommand) trigger {
 		return trigger{err: fmt.Errorf("parsing ONBUILD %s: %w", onbuild.Expression, err)}
 	}
 	var t trigger
-	t.err = l.add(&t.work, command, firstLine(onbuild.Location()))
+	t.err = l.add(&t.work, command, FirstLine(onbuild.Location()))
 	return t
 }
 

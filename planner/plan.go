@@ -52,7 +52,7 @@ type Override struct {
 
 // For returns the options for one platform, whose overrides are in their places.
 func (o Options) For(platform ocispec.Platform) Options {
-	own, ok := o.Overrides[platforms.FormatAll(platforms.Normalize(platform))]
+	own, ok := o.Overrides[FormatPlatform(platform)]
 	if !ok {
 		return o
 	}

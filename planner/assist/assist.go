@@ -229,7 +229,7 @@ func (p *planning) offer(ctx context.Context, ref, platform string) (*offer, err
 	}
 	o := &offer{}
 	p.pairs[key] = o
-	base, err := p.opts.Resolver.Resolve(ctx, completeRef(ref))
+	base, err := p.opts.Resolver.Resolve(ctx, planner.CompleteReference(ref))
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
@@ -268,10 +268,10 @@ func (p *planning) findPair(ctx context.Context, base *exact.Base, ref, platform
 		if m.Platform == nil {
 			continue
 		}
-		if formatted(*m.Platform) == platform && target < 0 {
+		if planner.FormatPlatform(*m.Platform) == platform && target < 0 {
 			target = i
 		}
-		if formatted(*m.Platform) == formatted(p.build) ||
+		if planner.FormatPlatform(*m.Platform) == planner.FormatPlatform(p.build) ||
 			native < 0 && m.Platform.Architecture == p.build.Architecture && planner.Runnable([]ocispec.Platform{p.build}, *m.Platform) {
 			native = i
 		}
@@ -287,7 +287,7 @@ func (p *planning) findPair(ctx context.Context, base *exact.Base, ref, platform
 		image *Image
 		desc  ocispec.Descriptor
 	}{{&pair.Target, pair.target}, {&pair.Native, pair.native}} {
-		body, err := p.opts.Resolver.Config(ctx, completeRef(ref), side.desc)
+		body, err := p.opts.Resolver.Config(ctx, planner.CompleteReference(ref), side.desc)
 		if err != nil {
 			if ctx.Err() != nil {
 				return "", context.Cause(ctx)
@@ -299,7 +299,7 @@ func (p *planning) findPair(ctx context.Context, base *exact.Base, ref, platform
 			return fmt.Sprintf("the configuration of %s cannot be read", ref), nil //nolint:nilerr // as above
 		}
 		if config.Architecture != side.desc.Platform.Architecture || config.OS != side.desc.Platform.OS {
-			return fmt.Sprintf("%s lists an image for %s that says of itself to be for %s/%s", ref, formatted(*side.desc.Platform), config.OS, config.Architecture), nil
+			return fmt.Sprintf("%s lists an image for %s that says of itself to be for %s/%s", ref, planner.FormatPlatform(*side.desc.Platform), config.OS, config.Architecture), nil
 		}
 		*side.image = Image{
 			Ref: pinned(ref, side.desc.Digest), Digest: side.desc.Digest, Platform: platforms.Normalize(*side.desc.Platform),
@@ -316,8 +316,4 @@ func environment(list []string) map[string]string {
 		env[name] = value
 	}
 	return env
-}
-
-func formatted(platform ocispec.Platform) string {
-	return platforms.FormatAll(platforms.Normalize(platform))
 }

@@ -14,6 +14,8 @@ import (
 
 	"github.com/mabuild/mabuild/planner/assist/script"
 	"github.com/mabuild/mabuild/planner/exact"
+
+	"github.com/mabuild/mabuild/planner"
 )
 
 // chain is what happened to an image before a step.
@@ -60,7 +62,7 @@ func (p *planning) chain(step exact.Step, job string) chain {
 func (p *planning) replaced(image string) (ref, reason string) {
 	for name, value := range p.opts.NamedContexts {
 		name, platform, found := strings.Cut(name, "::")
-		if familiar(name) != familiar(image) {
+		if planner.FamiliarReference(name) != planner.FamiliarReference(image) {
 			continue
 		}
 		if ref, ok := strings.CutPrefix(value, "docker-image://"); ok && !found {
@@ -83,7 +85,7 @@ func (p *planning) judge(c chain, step exact.Step, o *offer) Verdict {
 			}
 		}
 		for _, command := range p.file.stages[i].Commands {
-			line := firstLine(command.Location())
+			line := planner.FirstLine(command.Location())
 			last := n == len(c.stages)-1
 			switch command := command.(type) {
 			case *instructions.WorkdirCommand:
@@ -172,7 +174,7 @@ func (p *planning) stepAt(line int, job string) *exact.Step {
 // triggers are the commands that ONBUILD adds to a stage.
 func (p *planning) triggers(stage int, job string) []exact.Step {
 	var steps []exact.Step
-	line := firstLine(p.file.stages[stage].Location)
+	line := planner.FirstLine(p.file.stages[stage].Location)
 	for _, s := range p.plan.Steps {
 		if s.Kind == "exec" && s.Line == line && slices.Contains(s.Platforms, job) {
 			steps = append(steps, s)
@@ -248,23 +250,6 @@ func expand(text string, env map[string]string) string {
 		return text
 	}
 	return os.Expand(text, func(name string) string { return env[name] })
-}
-
-// familiar shortens a reference as BuildKit does for the names of contexts.
-func familiar(name string) string {
-	n, err := reference.ParseNormalizedNamed(name)
-	if err != nil {
-		return name
-	}
-	return strings.TrimSuffix(reference.FamiliarString(n), ":latest")
-}
-
-func completeRef(ref string) string {
-	n, err := reference.ParseNormalizedNamed(ref)
-	if err != nil {
-		return ref
-	}
-	return reference.TagNameOnly(n).String()
 }
 
 // pinned names one image of a repository.

@@ -14,6 +14,8 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 
 	"github.com/mabuild/mabuild/planner/exact"
+
+	"github.com/mabuild/mabuild/planner"
 )
 
 // Edit is a Dockerfile with native tools, for one job.
@@ -227,7 +229,7 @@ func parseFile(text []byte) (*file, error) {
 	for _, stage := range stages {
 		for _, command := range stage.Commands {
 			run, ok := command.(*instructions.RunCommand)
-			line := firstLine(command.Location())
+			line := planner.FirstLine(command.Location())
 			if ok && line >= 1 && line <= len(lines) && keywordEnd(lines[line-1], parsed.EscapeToken) >= 0 {
 				f.runs[line] = run
 			}
@@ -242,16 +244,9 @@ func (f *file) run(line int) *instructions.RunCommand { return f.runs[line] }
 func (f *file) stageAt(line int) int {
 	at := -1
 	for i, stage := range f.stages {
-		if firstLine(stage.Location) <= line {
+		if planner.FirstLine(stage.Location) <= line {
 			at = i
 		}
 	}
 	return at
-}
-
-func firstLine(ranges []parser.Range) int {
-	if len(ranges) == 0 {
-		return 0
-	}
-	return ranges[0].Start.Line
 }

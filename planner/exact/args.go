@@ -119,11 +119,11 @@ func (e *evaluator) stage(i int) error {
 	before := e.depth[i]
 	e.depth[i] += len(e.p.stages[i].Commands)
 	if e.chain += e.depth[i]*e.depth[i] - before*before; e.chain > maxChain {
-		return &planner.Error{File: e.p.opts.Filename, Line: firstLine(e.p.stages[i].Location), Stage: stageName(e.p.stages[i], i), Err: fmt.Errorf(
+		return &planner.Error{File: e.p.opts.Filename, Line: planner.FirstLine(e.p.stages[i].Location), Stage: stageName(e.p.stages[i], i), Err: fmt.Errorf(
 			"%d instructions build on each other, too many to plan; join some of them", e.depth[i])}
 	}
 	for _, command := range e.p.stages[i].Commands {
-		line := firstLine(command.Location())
+		line := planner.FirstLine(command.Location())
 		if err := e.command(i, command, line, env); err != nil {
 			return err
 		}
@@ -246,7 +246,7 @@ func (p *plan) builtinDefaults() []Finding {
 		for _, command := range p.globals {
 			for _, arg := range command.Args {
 				if arg.Value != nil {
-					report(j, firstLine(command.Location()), "", arg, j.Globals[arg.Key])
+					report(j, planner.FirstLine(command.Location()), "", arg, j.Globals[arg.Key])
 				}
 			}
 		}

@@ -49,7 +49,7 @@ func (img *image) offered() []string {
 	for _, m := range offers(img.base) {
 		name := "unnamed"
 		if m.Platform != nil {
-			name = formatted(*m.Platform)
+			name = planner.FormatPlatform(*m.Platform)
 		}
 		if !slices.Contains(list, name) {
 			list = append(list, name)
@@ -79,7 +79,7 @@ func (p *plan) uses(ctx context.Context) ([]use, error) {
 			}
 			seen[img] = true
 			i := p.stageIndex(line)
-			copied := i < 0 || line != firstLine(p.stages[i].Location)
+			copied := i < 0 || line != planner.FirstLine(p.stages[i].Location)
 			uses = append(uses, use{job: j, img: img, wanted: platforms.Normalize(wanted), stage: p.stageAt(line), line: line, copied: copied})
 			return nil
 		}
@@ -93,7 +93,7 @@ func (p *plan) uses(ctx context.Context) ([]use, error) {
 				wanted = s.Platform
 			}
 			img, err := p.contextImage(ctx, st.Name, value, wanted)
-			if err := add(img, err, wanted, firstLine(st.Location)); err != nil {
+			if err := add(img, err, wanted, planner.FirstLine(st.Location)); err != nil {
 				return nil, err
 			}
 		}
@@ -148,7 +148,7 @@ func (p *plan) baseFindings(ctx context.Context) ([]Finding, error) {
 		}
 		f := &findings[i]
 		f.Platforms = addName(f.Platforms, u.job.name)
-		f.Wanted = addName(f.Wanted, formatted(u.wanted))
+		f.Wanted = addName(f.Wanted, planner.FormatPlatform(u.wanted))
 		p.explain(ctx, f, u)
 	}
 	return findings, nil
@@ -175,7 +175,7 @@ func harmless(img *image, wanted ocispec.Platform) bool {
 
 // explain writes the message of a finding.
 func (p *plan) explain(ctx context.Context, f *Finding, u use) {
-	name, wanted := familiar(u.img.ref), strings.Join(f.Wanted, ", ")
+	name, wanted := planner.FamiliarReference(u.img.ref), strings.Join(f.Wanted, ", ")
 	if u.img.store != "" {
 		name, _, _ = strings.Cut(name, "@") // BuildKit's, not the user's
 	}
@@ -253,14 +253,14 @@ func (p *plan) pinned() []Finding {
 			(real.Architecture != "arm" || real.Variant == j.Platform.Variant) {
 			continue
 		}
-		line := firstLine(p.stages[root].Location)
+		line := planner.FirstLine(p.stages[root].Location)
 		if n := len(findings); n > 0 && findings[n-1].Line == line {
 			findings[n-1].Platforms = append(findings[n-1].Platforms, j.name)
 			continue
 		}
 		findings = append(findings, Finding{
 			Rule: RuleRuntimePinned, Level: LevelError, Platforms: []string{j.name}, Line: line, Stage: stageName(p.stages[root], root),
-			Message: fmt.Sprintf("--platform=%s gives the image files for %s, whatever platform it is built for", p.stages[root].Platform, formatted(real)),
+			Message: fmt.Sprintf("--platform=%s gives the image files for %s, whatever platform it is built for", p.stages[root].Platform, planner.FormatPlatform(real)),
 			Fix:     "drop --platform from this FROM; pin only the stages that the image copies from",
 		})
 	}

@@ -29,7 +29,7 @@ func (p *plan) buildkitChecks(given *linter.Config) (*checks, error) {
 		text, _, ranges, _ := parser.ParseDirective("check", p.opts.Dockerfile)
 		var err error
 		if given, err = linter.ParseLintOptions(text); err != nil {
-			return nil, &planner.Error{File: p.opts.Filename, Line: firstLine(ranges), Err: fmt.Errorf("reading # check=%s: %w", text, err)}
+			return nil, &planner.Error{File: p.opts.Filename, Line: planner.FirstLine(ranges), Err: fmt.Errorf("reading # check=%s: %w", text, err)}
 		}
 	}
 	c := &checks{plan: p, config: *given, level: LevelWarning}
@@ -41,7 +41,7 @@ func (p *plan) buildkitChecks(given *linter.Config) (*checks, error) {
 }
 
 func (c *checks) warn(rule, _, url, message string, location []parser.Range) {
-	line := firstLine(location)
+	line := planner.FirstLine(location)
 	c.findings = append(c.findings, Finding{
 		Rule: rule, Level: c.level, Line: line, Stage: c.plan.stageAt(line), Message: message, URL: url,
 	})

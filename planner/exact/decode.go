@@ -190,9 +190,9 @@ func (p *plan) trace(ctx context.Context, o *operation) error {
 	}
 	switch {
 	case o.origin != nil:
-		o.exec = formatted(*o.origin)
+		o.exec = planner.FormatPlatform(*o.origin)
 	case o.op.Platform != nil:
-		o.exec = formatted(wantedPlatform(o.op))
+		o.exec = planner.FormatPlatform(wantedPlatform(o.op))
 	}
 	return nil
 }
@@ -266,7 +266,7 @@ func (p *plan) step(o *operation) *Step {
 			s.Command = redacted(source.Identifier)
 		}
 		if o.origin != nil {
-			s.ExecPlatform = formatted(*o.origin)
+			s.ExecPlatform = planner.FormatPlatform(*o.origin)
 		}
 		if len(s.Also) > 0 { // the command may be that of another place
 			s.Command = strings.TrimSpace(p.source(s.Line, s.EndLine))

@@ -10,6 +10,8 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/solver/pb"
 	digest "github.com/opencontainers/go-digest"
+
+	"github.com/mabuild/mabuild/planner"
 )
 
 // runs are the operations of one RUN that execute on one platform, by job.
@@ -78,7 +80,7 @@ func (p *plan) early() []Finding {
 // runsOf returns the RUNs of a stage, apart by the platform that they execute
 // on, in order.
 func (p *plan) runsOf(stage int) [][]*runs {
-	from := firstLine(p.stages[stage].Location)
+	from := planner.FirstLine(p.stages[stage].Location)
 	byExec := make(map[string]map[int]*runs)
 	for _, j := range p.jobs {
 		for _, o := range j.byStage[stage] {
@@ -162,7 +164,7 @@ func (p *plan) idle(stage, since int, r *runs, names []string) bool {
 			return false
 		}
 		for _, command := range p.stages[stage].Commands {
-			line := firstLine(command.Location())
+			line := planner.FirstLine(command.Location())
 			if _, arg := command.(*instructions.ArgCommand); arg || line <= since || line >= r.line || since == 0 {
 				continue
 			}
@@ -185,7 +187,7 @@ func (p *plan) declarationOf(stage int, names []string, before int) (name string
 	for i := stage; i >= 0; {
 		for _, command := range p.stages[i].Commands {
 			arg, ok := command.(*instructions.ArgCommand)
-			at := firstLine(command.Location())
+			at := planner.FirstLine(command.Location())
 			if !ok || i == stage && at >= before {
 				continue
 			}

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	digest "github.com/opencontainers/go-digest"
+
+	"github.com/mabuild/mabuild/planner"
 )
 
 // Explanation is all that a result knows about a line of the Dockerfile.
@@ -168,7 +170,7 @@ func (x *explainer) describe(e *Explanation) {
 	}
 	for _, edge := range e.Edges {
 		for _, base := range x.result.Bases {
-			if edge.Image != "" && (base.Ref == edge.Image || completeRef(base.Ref) == completeRef(edge.Image)) {
+			if edge.Image != "" && (base.Ref == edge.Image || planner.CompleteReference(base.Ref) == planner.CompleteReference(edge.Image)) {
 				e.Bases = append(e.Bases, base)
 			}
 		}

@@ -27,7 +27,7 @@ type link struct {
 func (p *plan) links(i int) []link {
 	var links []link
 	for _, command := range p.stages[i].Commands {
-		line := firstLine(command.Location())
+		line := planner.FirstLine(command.Location())
 		switch c := command.(type) {
 		case *instructions.CopyCommand:
 			if c.From != "" {
@@ -127,10 +127,10 @@ func (p *plan) contextImage(ctx context.Context, name, value string, wanted ocis
 		if rest == planner.Scratch {
 			return nil, nil //nolint:nilnil // nil is a stage without an image
 		}
-		return p.images.look(ctx, "", completeRef(rest), wanted)
+		return p.images.look(ctx, "", planner.CompleteReference(rest), wanted)
 	case "oci-layout":
 		store, root, _ := strings.Cut(rest, "@")
-		named, err := reference.ParseNormalizedNamed(familiar(name))
+		named, err := reference.ParseNormalizedNamed(planner.FamiliarReference(name))
 		if err != nil {
 			return nil, err
 		}
@@ -146,10 +146,10 @@ func (p *plan) contextImage(ctx context.Context, name, value string, wanted ocis
 // imageFor looks up an image as the Dockerfile names it, nil if a directory or
 // nothing takes its place.
 func (p *plan) imageFor(ctx context.Context, ref string, wanted ocispec.Platform) (*image, error) {
-	if value, ok := p.contexts.find(completeRef(ref), wanted); ok {
+	if value, ok := p.contexts.find(planner.CompleteReference(ref), wanted); ok {
 		return p.contextImage(ctx, ref, value, wanted)
 	}
-	return p.images.look(ctx, "", completeRef(ref), wanted)
+	return p.images.look(ctx, "", planner.CompleteReference(ref), wanted)
 }
 
 // execOf returns the platform on which the commands of a stage really execute.
@@ -162,7 +162,7 @@ func (p *plan) execOf(ctx context.Context, j *job, i int) (string, error) {
 	if ok {
 		wanted = s.Platform
 	}
-	found := formatted(wanted)
+	found := planner.FormatPlatform(wanted)
 	var img *image
 	var err error
 	if value, replaced := p.replacement(j, i); replaced {
@@ -176,7 +176,7 @@ func (p *plan) execOf(ctx context.Context, j *job, i int) (string, error) {
 		return "", err
 	}
 	if img != nil {
-		found = formatted(img.real)
+		found = planner.FormatPlatform(img.real)
 	}
 	j.exec[i] = found
 	return found, nil
@@ -186,7 +186,7 @@ func (p *plan) execOf(ctx context.Context, j *job, i int) (string, error) {
 func (p *plan) graph(ctx context.Context) ([]Stage, error) {
 	stages := make([]Stage, len(p.stages))
 	for i, st := range p.stages {
-		s := Stage{Name: stageName(st, i), Line: firstLine(st.Location), Base: st.BaseName, ExecPlatform: make(map[string]string)}
+		s := Stage{Name: stageName(st, i), Line: planner.FirstLine(st.Location), Base: st.BaseName, ExecPlatform: make(map[string]string)}
 		for _, j := range p.jobs {
 			if !j.reach[i] {
 				continue

@@ -12,6 +12,8 @@ import (
 	"github.com/containerd/platforms"
 	digest "github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/mabuild/mabuild/planner"
 )
 
 // image is a reference as one platform gets it.
@@ -45,7 +47,7 @@ func newImages(registry Resolver, layouts map[string]Resolver) *images {
 // not hide others: the image has it, and a configuration that stands in.
 func (i *images) look(ctx context.Context, store, ref string, wanted ocispec.Platform) (*image, error) {
 	wanted = platforms.Normalize(wanted)
-	key := store + " " + ref + " " + formatted(wanted)
+	key := store + " " + ref + " " + planner.FormatPlatform(wanted)
 	return i.found.do(ctx, key, func() (*image, error) {
 		img, err := i.find(ctx, store, ref, wanted)
 		if err != nil {
@@ -167,13 +169,13 @@ func matchOf(base *Base, chosen ocispec.Descriptor, declared, wanted ocispec.Pla
 	case !isIndex(base) && same(declared, wanted):
 		return MatchExact
 	case !isIndex(base):
-		return Match(MatchSingle + ":" + formatted(declared))
+		return Match(MatchSingle + ":" + planner.FormatPlatform(declared))
 	case listed.OS != declared.OS || listed.Architecture != declared.Architecture:
-		return Match(MatchMislabelled + ":" + formatted(declared))
+		return Match(MatchMislabelled + ":" + planner.FormatPlatform(declared))
 	case same(listed, wanted):
 		return MatchExact
 	}
-	return Match(MatchFallback + ":" + formatted(listed))
+	return Match(MatchFallback + ":" + planner.FormatPlatform(listed))
 }
 
 // same compares what decides which programs run.

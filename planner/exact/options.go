@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/containerd/platforms"
-	"github.com/distribution/reference"
 	digest "github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -211,44 +210,22 @@ func openContexts(named map[string]string) (*sources, error) {
 // contextKey spells the name of a context as BuildKit looks for it.
 func contextKey(name string) string {
 	name, platform, found := strings.Cut(name, "::")
-	name = familiar(name)
+	name = planner.FamiliarReference(name)
 	if !found {
 		return name
 	}
 	if parsed, err := platforms.Parse(platform); err == nil {
-		platform = platforms.FormatAll(platforms.Normalize(parsed))
+		platform = planner.FormatPlatform(parsed)
 	}
 	return name + "::" + platform
 }
 
 // find returns the named context that replaces a stage or an image.
 func (s *sources) find(name string, platform ocispec.Platform) (string, bool) {
-	name = familiar(name)
-	if value, ok := s.values[name+"::"+formatted(platform)]; ok {
+	name = planner.FamiliarReference(name)
+	if value, ok := s.values[name+"::"+planner.FormatPlatform(platform)]; ok {
 		return value, true
 	}
 	value, ok := s.values[name]
 	return value, ok
-}
-
-// familiar shortens a reference as BuildKit does for the names of contexts.
-func familiar(name string) string {
-	named, err := reference.ParseNormalizedNamed(name)
-	if err != nil {
-		return name
-	}
-	return strings.TrimSuffix(reference.FamiliarString(named), ":latest")
-}
-
-// completeRef spells out a reference; what is none stays as it is.
-func completeRef(ref string) string {
-	named, err := reference.ParseNormalizedNamed(ref)
-	if err != nil {
-		return ref
-	}
-	return reference.TagNameOnly(named).String()
-}
-
-func formatted(platform ocispec.Platform) string {
-	return platforms.FormatAll(platforms.Normalize(platform))
 }

@@ -90,7 +90,7 @@ func Plan(ctx context.Context, opts Options) (*Result, error) {
 
 // result puts together what has been found out.
 func (p *plan) result(ctx context.Context) (*Result, error) {
-	r := &Result{BuildPlatform: formatted(p.opts.BuildPlatform), Target: p.jobs[0].Target, Steps: p.steps()}
+	r := &Result{BuildPlatform: planner.FormatPlatform(p.opts.BuildPlatform), Target: p.jobs[0].Target, Steps: p.steps()}
 	for _, j := range p.jobs {
 		r.Platforms = append(r.Platforms, j.name)
 	}
@@ -143,7 +143,7 @@ func (p *plan) parse() error {
 	}
 	for i, planned := range expanded.Jobs {
 		j := &job{
-			Job: planned, name: formatted(planned.Platform), images: planned.Images,
+			Job: planned, name: planner.FormatPlatform(planned.Platform), images: planned.Images,
 			stages: make(map[int]planner.Stage), exec: make(map[int]string), byStage: make(map[int][]*operation),
 		}
 		for _, s := range all.Jobs[i].Stages {
@@ -303,17 +303,10 @@ func (p *plan) located(err error) error {
 	}
 	located := &planner.Error{File: p.opts.Filename, Err: err}
 	if len(loc.Locations) > 0 {
-		located.Line = firstLine(loc.Locations[0])
+		located.Line = planner.FirstLine(loc.Locations[0])
 		located.Stage = p.stageAt(located.Line)
 	}
 	return located
-}
-
-func firstLine(ranges []parser.Range) int {
-	if len(ranges) == 0 {
-		return 0
-	}
-	return ranges[0].Start.Line
 }
 
 // stageAt returns the name of the stage that a line belongs to.
@@ -326,7 +319,7 @@ func (p *plan) stageAt(line int) string {
 
 func (p *plan) stageIndex(line int) int {
 	i, found := slices.BinarySearchFunc(p.stages, line, func(s instructions.Stage, line int) int {
-		return firstLine(s.Location) - line
+		return planner.FirstLine(s.Location) - line
 	})
 	if found {
 		return i

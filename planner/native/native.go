@@ -11,6 +11,7 @@ import (
 	digest "github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/mabuild/mabuild/planner"
 	"github.com/mabuild/mabuild/planner/assist"
 	"github.com/mabuild/mabuild/planner/exact"
 	"github.com/mabuild/mabuild/planner/pin"
@@ -117,7 +118,7 @@ func directory(o exact.Options) string {
 func edits(written []byte, wanted []ocispec.Platform, pins []pin.Pin, assistance *assist.Result) (map[string]exact.Edit, error) {
 	all := make(map[string]exact.Edit)
 	for _, platform := range wanted {
-		name := platforms.FormatAll(platforms.Normalize(platform))
+		name := planner.FormatPlatform(platform)
 		edit := exact.Edit{Text: written}
 		changed := len(pins) > 0
 		if assistance != nil {
@@ -188,7 +189,7 @@ func (r *Result) Copied() []string {
 // Wrote reports whether an assisted command wrote a layer of a platform's image, by
 // the text that the image's history has for it.
 func (r *Result) Wrote(platform ocispec.Platform, createdBy string) bool {
-	name := platforms.FormatAll(platforms.Normalize(platform))
+	name := planner.FormatPlatform(platform)
 	assisted := make(map[digest.Digest]bool)
 	for _, s := range r.Assists {
 		assisted[s.ID] = s.Recipe != ""

@@ -12,6 +12,8 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/mabuild/mabuild/planner/assist/script"
+
+	"github.com/mabuild/mabuild/planner"
 )
 
 // Apply returns the Dockerfile with pinned stages for the job of one platform. No
@@ -43,7 +45,7 @@ func Apply(text []byte, pins []Pin, platform ocispec.Platform) ([]byte, error) {
 			return nil, fmt.Errorf("pinning stage %s: no RUN of it calls go build by itself; use %s:plain if it makes the same for all platforms", pin.Stage, pin.Stage)
 		}
 		if !pinned(f.stages[i]) {
-			wanted[firstLine(f.stages[i].Location)] = buildPlatform
+			wanted[planner.FirstLine(f.stages[i].Location)] = buildPlatform
 		}
 		if err := f.pinFrom(i); err != nil {
 			return nil, err
@@ -51,9 +53,9 @@ func Apply(text []byte, pins []Pin, platform ocispec.Platform) ([]byte, error) {
 		prefix := "export " + strings.Join(Environment(platform), " ") + "; "
 		for _, run := range builds {
 			if err := f.prefixRun(run, prefix, f.shellOf(i, run)); err != nil {
-				return nil, fmt.Errorf("pinning stage %s: line %d %w", pin.Stage, firstLine(run.Location()), err)
+				return nil, fmt.Errorf("pinning stage %s: line %d %w", pin.Stage, planner.FirstLine(run.Location()), err)
 			}
-			wanted[firstLine(run.Location())] = prefix
+			wanted[planner.FirstLine(run.Location())] = prefix
 		}
 	}
 	edited := bytes.Join(f.lines, nil)
@@ -109,7 +111,7 @@ func goVerb(c script.Command) string {
 func (f *file) shellOf(i int, run *instructions.RunCommand) string {
 	shell := ""
 	for _, command := range f.stages[i].Commands {
-		if firstLine(command.Location()) >= firstLine(run.Location()) {
+		if planner.FirstLine(command.Location()) >= planner.FirstLine(run.Location()) {
 			break
 		}
 		if s, ok := command.(*instructions.ShellCommand); ok && len(s.Shell) > 0 {
@@ -131,7 +133,7 @@ func (f *file) prefixRun(run *instructions.RunCommand, prefix, shell string) err
 	case strings.Contains(prefix, "\n"):
 		return fmt.Errorf("cannot get %q", prefix)
 	}
-	start := firstLine(run.Location()) - 1
+	start := planner.FirstLine(run.Location()) - 1
 	if len(run.Files) > 0 {
 		return f.prefixHeredoc(run, start, prefix)
 	}
@@ -153,7 +155,7 @@ func (f *file) prefixHeredoc(run *instructions.RunCommand, start int, prefix str
 	case strings.HasPrefix(run.Files[0].Data, "#!"):
 		return fmt.Errorf("has an interpreter of its own; use sh, or ENV GOARCH=…")
 	}
-	end := firstLine(run.Location())
+	end := planner.FirstLine(run.Location())
 	for _, r := range run.Location() {
 		end = max(end, r.End.Line)
 	}

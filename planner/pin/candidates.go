@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/distribution/reference"
-
 	"github.com/mabuild/mabuild/planner/exact"
+
+	"github.com/mabuild/mabuild/planner"
 )
 
 // State says whether a stage could move to the build platform.
@@ -153,7 +153,7 @@ func (a *analysis) base(i int) []Reason {
 		if edge.Stage != "" {
 			return []Reason{{"S1", stage.Line, fmt.Sprintf("it is built from stage %s, and runs where that one runs", edge.Stage)}}
 		}
-		ref := completeRef(edge.Image)
+		ref := planner.CompleteReference(edge.Image)
 		at := slices.IndexFunc(a.plan.Bases, func(b exact.UsedBase) bool { return b.Ref == ref })
 		switch {
 		case at < 0 || a.plan.Bases[at].Err != nil:
@@ -164,12 +164,4 @@ func (a *analysis) base(i int) []Reason {
 		return nil
 	}
 	return []Reason{{"S1", stage.Line, "it is not built from an image"}}
-}
-
-func completeRef(ref string) string {
-	named, err := reference.ParseNormalizedNamed(ref)
-	if err != nil {
-		return ref
-	}
-	return reference.TagNameOnly(named).String()
 }

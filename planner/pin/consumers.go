@@ -10,6 +10,8 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 
 	"github.com/mabuild/mabuild/planner/assist/script"
+
+	"github.com/mabuild/mabuild/planner"
 )
 
 // consumers checks S3 to S5: only files leave the stage, and only its products.
@@ -21,10 +23,10 @@ func (a *analysis) consumers(i int) []Reason {
 	}
 	for k, other := range a.file.stages {
 		if k > i && a.file.stages[i].Name != "" && other.BaseName == a.file.stages[i].Name {
-			reasons = append(reasons, Reason{"S3", firstLine(other.Location), fmt.Sprintf("stage %s is built from it", stageName(other, k))})
+			reasons = append(reasons, Reason{"S3", planner.FirstLine(other.Location), fmt.Sprintf("stage %s is built from it", stageName(other, k))})
 		}
 		for _, command := range other.Commands {
-			line := firstLine(command.Location())
+			line := planner.FirstLine(command.Location())
 			switch c := command.(type) {
 			case *instructions.CopyCommand:
 				if a.names(c.From, i, true) {

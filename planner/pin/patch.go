@@ -8,6 +8,8 @@ import (
 	"github.com/containerd/platforms"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/mabuild/mabuild/planner"
 )
 
 // Patch returns the Dockerfile as its author would pin stages: the FROM line, and
@@ -41,7 +43,7 @@ func Patch(text []byte, pins []Pin, list []ocispec.Platform) ([]byte, error) {
 		if setsArch(f.stages[i]) {
 			return nil, fmt.Errorf("pinning stage %s: it sets GOARCH already; add %s to its FROM by hand", pin.Stage, buildPlatform)
 		}
-		inserts[firstLine(builds[0].Location())] = goLines(list)
+		inserts[planner.FirstLine(builds[0].Location())] = goLines(list)
 	}
 	var out bytes.Buffer
 	for i, line := range f.lines {

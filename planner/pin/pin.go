@@ -11,6 +11,8 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/linter"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/mabuild/mabuild/planner"
 )
 
 // Mode says what a pinned stage needs besides running on the build platform.
@@ -116,13 +118,6 @@ func (f *file) newline() string {
 	return "\n"
 }
 
-func firstLine(ranges []parser.Range) int {
-	if len(ranges) == 0 {
-		return 0
-	}
-	return ranges[0].Start.Line
-}
-
 // buildPlatform is how a pinned FROM says it.
 const buildPlatform = "--platform=$BUILDPLATFORM"
 
@@ -139,7 +134,7 @@ func (f *file) pinFrom(i int) error {
 	case pinned(s):
 		return nil
 	case s.Platform != "":
-		return fmt.Errorf("pinning stage %s: line %d says --platform=%s; take that away", name, firstLine(s.Location), s.Platform)
+		return fmt.Errorf("pinning stage %s: line %d says --platform=%s; take that away", name, planner.FirstLine(s.Location), s.Platform)
 	case strings.EqualFold(s.BaseName, "scratch"):
 		return fmt.Errorf("pinning stage %s: it is built from scratch, which runs nothing; leave it away", name)
 	case i == len(f.stages)-1:
@@ -154,7 +149,7 @@ func (f *file) pinFrom(i int) error {
 				name, stageName(other, k), stageName(other, k))
 		}
 	}
-	line := firstLine(s.Location) - 1
+	line := planner.FirstLine(s.Location) - 1
 	end := keywordEnd(f.lines[line], "FROM", f.escape)
 	if end < 0 {
 		return fmt.Errorf("pinning stage %s: line %d does not begin with FROM; write it on one line", name, line+1)
