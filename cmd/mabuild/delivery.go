@@ -33,7 +33,7 @@ type delivery struct {
 
 // newDelivery delivers to all outputs, registries last. BuildKit fills one image
 // layout per Solve, so those outputs that need one share it.
-func newDelivery(o buildOptions, plan *planner.Plan, node *buildkit.Node) (*delivery, error) {
+func newDelivery(o *buildOptions, plan *planner.Plan, node *buildkit.Node) (*delivery, error) {
 	var layouts []output.Spec
 	var makers []func() (*delivery, error)
 	outputs := slices.Clone(o.outputs)
@@ -118,12 +118,12 @@ func joinDeliveries(all []*delivery) *delivery {
 
 // pushDelivery lets the daemon push every image by its digest to every repository
 // and writes the tags from here.
-func pushDelivery(o buildOptions, spec output.Spec, node *buildkit.Node) (*delivery, error) {
+func pushDelivery(o *buildOptions, spec output.Spec, node *buildkit.Node) (*delivery, error) {
 	repositories, err := output.Repositories(o.names)
 	if err != nil {
 		return nil, err
 	}
-	client, err := newRegistryClient(o.engineConfig)
+	client, err := o.registryClient()
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +161,7 @@ func imageAttrs(spec output.Spec) map[string]string {
 
 // layoutDelivery brings the images into an OCI layout: the image store, a
 // directory, or a temporary one. Archives are made from it.
-func layoutDelivery(o buildOptions, specs []output.Spec) (*delivery, error) {
+func layoutDelivery(o *buildOptions, specs []output.Spec) (*delivery, error) {
 	lasting := slices.IndexFunc(specs, func(s output.Spec) bool { return s.Type != output.OCI || s.Directory })
 	dir, temporary, err := layoutDir(specs[max(lasting, 0)])
 	if err != nil {

@@ -318,7 +318,7 @@ func (o *buildOptions) prepare(ctx context.Context, plan *planner.Plan, d *deliv
 	for _, name := range append(notBuilt(in.overrides, platforms), notBuilt(in.labels, platforms)...) {
 		logger().WarnContext(ctx, "values for a platform that is not built are not used", "platform", name)
 	}
-	registry, err := newRegistryClient(o.engineConfig)
+	registry, err := o.registryClient()
 	if err != nil {
 		return buildkit.Inputs{}, err
 	}

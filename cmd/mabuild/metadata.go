@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -14,6 +15,7 @@ import (
 
 	"github.com/mabuild/mabuild/builder"
 	"github.com/mabuild/mabuild/builder/buildkit"
+	"github.com/mabuild/mabuild/planner"
 	"github.com/mabuild/mabuild/planner/assist"
 	"github.com/mabuild/mabuild/planner/exact"
 )
@@ -76,7 +78,7 @@ func (o *buildOptions) emulated(platform ocispec.Platform) (emulated, assisted i
 	for _, s := range o.planned.Assists {
 		native[s.ID] = s.Recipe != ""
 	}
-	name := platforms.FormatAll(platforms.Normalize(platform))
+	name := planner.FormatPlatform(platform)
 	for _, s := range o.planned.Plan.Steps {
 		for _, p := range s.Platforms {
 			if p != name || s.State != exact.StateEmulated {
@@ -148,7 +150,7 @@ func newFailures(err error) failures {
 	return all
 }
 
-// writeJSON writes a file whole or not at all.
+// writeJSON writes a file as JSON.
 func writeJSON(path string, content any) error {
 	var body bytes.Buffer
 	out := json.NewEncoder(&body)
@@ -157,13 +159,18 @@ func writeJSON(path string, content any) error {
 	if err := out.Encode(content); err != nil {
 		return err
 	}
-	tmp := path + ".tmp"
-	err := os.WriteFile(tmp, body.Bytes(), 0o644)
+	return writeWhole(path, body.Bytes(), 0o644)
+}
+
+// writeWhole writes all of a file or nothing.
+func writeWhole(path string, content []byte, mode fs.FileMode) error {
+	part := path + ".mabuild-part"
+	err := os.WriteFile(part, content, mode)
 	if err == nil {
-		err = os.Rename(tmp, path)
+		err = os.Rename(part, path)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("writing %s: %w", path, err), os.RemoveAll(tmp))
+		return errors.Join(fmt.Errorf("writing %s: %w", path, err), os.RemoveAll(part))
 	}
 	return nil
 }

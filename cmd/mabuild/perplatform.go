@@ -69,7 +69,7 @@ func override(args map[string]map[string]string, targets map[string][]string) ma
 
 // key is what a platform is called in maps.
 func key(platform ocispec.Platform) string {
-	return platforms.FormatAll(platforms.Normalize(platform))
+	return planner.FormatPlatform(platform)
 }
 
 // notBuilt returns those of the names that are not among the platforms.

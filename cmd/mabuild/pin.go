@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -95,24 +94,11 @@ func (o *buildOptions) patch(text []byte, pins []pin.Pin, wanted []ocispec.Platf
 	if _, err := os.Stdout.Write(diff.Diff(o.dockerfile, text, o.dockerfile, changed)); err != nil || !write {
 		return err
 	}
-	return replaceFile(o.dockerfile, changed)
-}
-
-// replaceFile writes all of a file or nothing, with the permissions that it has.
-func replaceFile(name string, text []byte) error {
-	info, err := os.Stat(name)
+	info, err := os.Stat(o.dockerfile)
 	if err != nil {
 		return err
 	}
-	part := name + ".mabuild-part"
-	err = os.WriteFile(part, text, info.Mode().Perm())
-	if err == nil {
-		err = os.Rename(part, name)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("writing %s: %w", name, err), os.Remove(part))
-	}
-	return nil
+	return writeWhole(o.dockerfile, changed, info.Mode().Perm())
 }
 
 // printStages says of every stage whether it can move.

@@ -11,6 +11,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/mabuild/mabuild/builder/bases"
+	"github.com/mabuild/mabuild/builder/registry"
 	"github.com/mabuild/mabuild/emulation"
 	"github.com/mabuild/mabuild/planner/assist"
 	"github.com/mabuild/mabuild/planner/exact"
@@ -25,9 +26,21 @@ type planRequest struct {
 	node    *node // that will build, nil if nothing does
 }
 
+// registryClient is the one of the whole build, which keeps connections and tokens.
+func (o *buildOptions) registryClient() (*registry.Client, error) {
+	if o.registry == nil {
+		client, err := newRegistryClient(o.engineConfig)
+		if err != nil {
+			return nil, err
+		}
+		o.registry = client
+	}
+	return o.registry, nil
+}
+
 // exactPlan is what BuildKit will do.
 func (o *buildOptions) exactPlan(ctx context.Context, r planRequest) (*native.Result, error) {
-	client, err := newRegistryClient(o.engineConfig)
+	client, err := o.registryClient()
 	if err != nil {
 		return nil, err
 	}

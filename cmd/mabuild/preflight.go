@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/containerd/platforms"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/mabuild/mabuild/builder/buildkit"
@@ -81,7 +80,7 @@ func (o *buildOptions) edit(job planner.Job) (*buildkit.Edit, error) {
 	if o.planned == nil {
 		return nil, nil //nolint:nilnil // nil is the Dockerfile
 	}
-	edit, ok := o.planned.Edits[platforms.FormatAll(platforms.Normalize(job.Platform))]
+	edit, ok := o.planned.Edits[planner.FormatPlatform(job.Platform)]
 	if !ok {
 		return nil, nil //nolint:nilnil // as above
 	}

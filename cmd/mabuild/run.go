@@ -19,6 +19,7 @@ import (
 	"github.com/mabuild/mabuild/builder/docker"
 	"github.com/mabuild/mabuild/builder/output"
 	"github.com/mabuild/mabuild/builder/progress"
+	"github.com/mabuild/mabuild/builder/registry"
 	"github.com/mabuild/mabuild/builder/verify"
 	"github.com/mabuild/mabuild/planner"
 	"github.com/mabuild/mabuild/planner/assist"
@@ -51,8 +52,9 @@ type buildOptions struct {
 	verify     verify.Options
 	pins       []pin.Pin
 	recipes    []assist.Recipe
-	history    *recorder      // nil if nothing is built
-	planned    *native.Result // what is built, once that is known
+	history    *recorder        // nil if nothing is built
+	planned    *native.Result   // what is built, once that is known
+	registry   *registry.Client // made by registryClient
 
 	retries      int
 	idleTimeout  time.Duration
@@ -89,7 +91,7 @@ func build(ctx context.Context, o *buildOptions) error {
 		return err
 	}
 	defer source.Close()
-	delivery, err := newDelivery(*o, plan, node.Node)
+	delivery, err := newDelivery(o, plan, node.Node)
 	if err != nil {
 		return err
 	}
