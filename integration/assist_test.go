@@ -15,6 +15,8 @@ import (
 
 	"github.com/containerd/platforms"
 	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/session"
+	"github.com/moby/buildkit/session/secrets/secretsprovider"
 	"github.com/moby/buildkit/solver/errdefs"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/tonistiigi/fsutil"
@@ -71,10 +73,12 @@ RUN go generate ./sum && go vet ./words
 RUN \
   # the linker runs natively, too
   go build -o /out/app . && go build -ldflags="-s -w" -o /out/small .
+# the go command runs natively, too, and finds what the emulated one has compiled
+RUN --mount=type=secret,id=token CGO_ENABLED=0 go build -gcflags=-l -o /out/plain . && cat /run/secrets/token > /out/token.txt
 RUN <<EOF
 set -e
 go tool compile -V=full > /out/tool.txt
-go version -m /out/app /out/small > /out/version.txt
+go version -m /out/app /out/small /out/plain > /out/version.txt
 go env GOARCH GOHOSTARCH GOHOSTOS GOROOT > /out/env.txt
 /out/app 2> /out/said.txt
 EOF
@@ -105,17 +109,20 @@ func TestAssistGo(t *testing.T) {
 		if err != nil || !edit.Changed {
 			t.Fatalf("applying: %v, changed %t", err, edit.Changed)
 		}
+		if len(edit.Secrets) != 1 {
+			t.Errorf("the go command is nowhere native:\n%s", edit.Text)
+		}
 		edits = append(edits, edit)
 		untouched, err := result.Apply("linux/amd64")
 		if err != nil || untouched.Changed {
 			t.Errorf("the job of the builder's own platform gets another file (%v)", err)
 		}
-		_, took := lab.build(t, edit.Text, edit.Contexts, target)
+		_, took := lab.build(t, edit, target)
 		t.Logf("target %q with native tools: %.1f s", target, took.Seconds())
 	}
 	for _, target := range []string{"", "build"} {
-		assisted, assistedTime := lab.build(t, edits[0].Text, edits[0].Contexts, target)
-		plain, plainTime := lab.build(t, []byte(goDockerfile), nil, target)
+		assisted, assistedTime := lab.build(t, edits[0], target)
+		plain, plainTime := lab.build(t, assist.Edit{Text: []byte(goDockerfile)}, target)
 		t.Logf("target %q: plain %.1f s, assisted %.1f s (steps in the cache), %d bytes", target, plainTime.Seconds(), assistedTime.Seconds(), len(plain))
 		differences, err := assist.CompareTars(bytes.NewReader(plain), bytes.NewReader(assisted))
 		if err != nil {
@@ -139,13 +146,13 @@ func TestProve(t *testing.T) {
 	files := maps.Clone(goProgram)
 	files["Dockerfile"] = goDockerfile
 	dir := project(t, files)
-	proved := mabuild(t, "assist", "prove", "--platform", "linux/arm64", "--progress=plain", dir)
+	proved := mabuild(t, "assist", "prove", "--platform", "linux/arm64", "--progress=plain", "--secret", "id=token,src="+filepath.Join(dir, "motto.txt"), dir)
 	for _, want := range []string{"native tools of recipe go", "Every file is the same"} {
 		if !strings.Contains(proved.stderr, want) {
 			t.Errorf("%q is not said:\n%s", want, proved.stderr)
 		}
 	}
-	if strings.Contains(proved.stderr, "mabuild-assist-go,source") {
+	if strings.Contains(proved.stderr, "--mount=type=bind,from=mabuild") || strings.Contains(proved.stderr, "id=mabuild-assist") {
 		t.Errorf("progress shows the mounts:\n%s", proved.stderr)
 	}
 	fails(t, command(t, "assist", "prove", "--platform", "linux/amd64,linux/arm64", dir), 2, "--platform linux/arm64")
@@ -172,8 +179,8 @@ COPY --from=build /out /out
 	if err != nil || len(edit.Contexts) != 1 {
 		t.Fatalf("applying: %v, contexts %v", err, edit.Contexts)
 	}
-	assisted, assistedTime := lab.build(t, edit.Text, edit.Contexts, "")
-	plain, plainTime := lab.build(t, []byte(dockerfile), nil, "")
+	assisted, assistedTime := lab.build(t, edit, "")
+	plain, plainTime := lab.build(t, assist.Edit{Text: []byte(dockerfile)}, "")
 	t.Logf("assisted %.1f s, with apt-get; plain %.1f s, without", assistedTime.Seconds(), plainTime.Seconds())
 	differences, err := assist.CompareTars(bytes.NewReader(plain), bytes.NewReader(assisted))
 	if err != nil || len(differences) > 0 {
@@ -191,12 +198,8 @@ func TestAssistErrors(t *testing.T) {
 		t.Fatalf("applying: %v, changed %t", err, edit.Changed)
 	}
 	var lines, steps [2]string
-	for i, text := range [][]byte{[]byte(dockerfile), edit.Text} {
-		contexts := map[string]string{}
-		if i == 1 {
-			contexts = edit.Contexts
-		}
-		_, names, err := lab.solve(t.Context(), t.TempDir(), text, contexts, "")
+	for i, edit := range []assist.Edit{{Text: []byte(dockerfile)}, edit} {
+		_, names, err := lab.solve(t.Context(), t.TempDir(), edit, "")
 		if err == nil {
 			t.Fatal("a command that fails succeeded")
 		}
@@ -287,10 +290,10 @@ func (l *assistLab) plan(t *testing.T, target string) *assist.Result {
 }
 
 // build returns the files that one way of writing the Dockerfile makes for arm64.
-func (l *assistLab) build(t *testing.T, text []byte, contexts map[string]string, target string) ([]byte, time.Duration) {
+func (l *assistLab) build(t *testing.T, edit assist.Edit, target string) ([]byte, time.Duration) {
 	t.Helper()
 	started := time.Now()
-	files, _, err := l.solve(t.Context(), t.TempDir(), text, contexts, target)
+	files, _, err := l.solve(t.Context(), t.TempDir(), edit, target)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -298,8 +301,8 @@ func (l *assistLab) build(t *testing.T, text []byte, contexts map[string]string,
 }
 
 // solve also returns the names of the steps, and warnings.
-func (l *assistLab) solve(ctx context.Context, dir string, text []byte, contexts map[string]string, target string) ([]byte, []string, error) {
-	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), text, 0o600); err != nil {
+func (l *assistLab) solve(ctx context.Context, dir string, edit assist.Edit, target string) ([]byte, []string, error) {
+	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), edit.Text, 0o600); err != nil {
 		return nil, nil, err
 	}
 	recipe, err := fsutil.NewFS(dir)
@@ -311,9 +314,11 @@ func (l *assistLab) solve(ctx context.Context, dir string, text []byte, contexts
 		return nil, nil, err
 	}
 	attrs := map[string]string{"platform": "linux/arm64", "target": target}
-	for name, value := range contexts {
+	for name, value := range edit.Contexts {
 		attrs["context:"+name] = value
 	}
+	secrets := map[string][]byte{"token": []byte("open sesame")}
+	maps.Copy(secrets, edit.Secrets)
 	var out bytes.Buffer
 	var names []string
 	status, done := make(chan *client.SolveStatus), make(chan struct{})
@@ -331,7 +336,7 @@ func (l *assistLab) solve(ctx context.Context, dir string, text []byte, contexts
 		}
 	}()
 	_, err = l.client.Solve(ctx, nil, client.SolveOpt{
-		Frontend: "dockerfile.v0", FrontendAttrs: attrs,
+		Frontend: "dockerfile.v0", FrontendAttrs: attrs, Session: []session.Attachable{secretsprovider.FromMap(secrets)},
 		LocalMounts: map[string]fsutil.FS{"context": files, "dockerfile": recipe},
 		Exports: []client.ExportEntry{{Type: client.ExporterTar, Output: func(map[string]string) (io.WriteCloser, error) {
 			return discardClose{&out}, nil

@@ -206,9 +206,11 @@ func (s *Solver) solveOpt(job planner.Job) (client.SolveOpt, error) {
 		attrs["image-resolve-mode"] = "pull"
 	}
 	s.opts.Source.attrs(attrs)
+	var brought map[string][]byte
 	if s.opts.Edit != nil {
 		edit, err := s.opts.Edit(job)
 		if err == nil && edit != nil {
+			brought = edit.Secrets
 			err = s.opts.Source.edit(attrs, job, edit)
 		}
 		if err != nil {
@@ -222,6 +224,7 @@ func (s *Solver) solveOpt(job planner.Job) (client.SolveOpt, error) {
 		OCIStores:     s.opts.Source.layouts,
 	}
 	s.opts.Inputs.add(&opt, job, s.lacking)
+	opt.Session = withSecrets(opt.Session, brought)
 	if s.opts.Exports == nil {
 		return opt, nil
 	}

@@ -47,6 +47,7 @@ The exit code is 1 if anything differs.`,
 	set := cmd.Flags()
 	flags.addPlanFlags(set)
 	flags.addRunFlags(set)
+	flags.inputs.addStepFlags(set)
 	return cmd
 }
 

@@ -56,13 +56,19 @@ func (f *inputFlags) addPlanFlags(set *pflag.FlagSet) {
 	set.StringVar(&f.cgroupParent, "cgroup-parent", "", "parent `CGROUP` of the steps, on a daemon of --node")
 }
 
-// addFlags adds the flags of what a build uses and a plan does not.
-func (f *inputFlags) addFlags(set *pflag.FlagSet) {
+// addStepFlags adds the flags of what steps can use, without an effect on what they
+// are.
+func (f *inputFlags) addStepFlags(set *pflag.FlagSet) {
 	set.StringArrayVar(&f.secrets, "secret", nil, "secret for RUN --mount=type=secret: `SPEC` is id=ID[,src=FILE|,env=NAME]")
 	set.StringArrayVar(&f.ssh, "ssh", nil, "agent or keys for RUN --mount=type=ssh: `SPEC` is default|ID[=SOCKET|KEY[,KEY]]")
 	set.StringArrayVar(&f.allow, "allow", nil, "`ENTITLEMENT` that steps may use: network.host, security.insecure or device[=NAME]")
-	set.StringArrayVar(&f.noCache, "no-cache-filter", nil, "run the steps of this `STAGE` again")
 	set.StringArrayVar(&f.resources, "resource", nil, "limit each step, on a daemon of --node: `LIMIT` is memory=2g, cpu-quota=50000, cpuset-cpus=0-3, …")
+}
+
+// addFlags adds the flags of what a build uses and a plan does not.
+func (f *inputFlags) addFlags(set *pflag.FlagSet) {
+	f.addStepFlags(set)
+	set.StringArrayVar(&f.noCache, "no-cache-filter", nil, "run the steps of this `STAGE` again")
 	set.BoolVar(&f.gitLabels, "git-labels", gitLabelsDefault(), "label the images with the commit, the remote and the Dockerfile's path in the repository")
 	set.StringArrayVar(&f.cacheFrom, "cache-from", nil, "import cache: `SPEC` is REF or type=registry|local|gha|s3|azblob,…; every platform's is looked for")
 	set.StringArrayVar(&f.cacheTo, "cache-to", nil, "export cache: `SPEC` as above, or type=inline; each platform has its own, REF-linux-arm64, unless platform-split=false")

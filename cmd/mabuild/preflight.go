@@ -57,7 +57,7 @@ func (o *buildOptions) check(ctx context.Context, text []byte, plan *planner.Pla
 	}
 	o.history.expect(o.planned.Plan)
 	var findings []exact.Finding
-	for _, f := range append(o.findings(o.planned.Plan, text), o.inputs.ungiven(o.planned.Plan, o.dockerfile)...) {
+	for _, f := range append(o.findings(o.planned.Plan, text), o.inputs.ungiven(o.planned, o.dockerfile)...) {
 		if !o.irrelevant(f) {
 			findings = append(findings, f)
 		}
@@ -84,5 +84,5 @@ func (o *buildOptions) edit(job planner.Job) (*buildkit.Edit, error) {
 	if !ok {
 		return nil, nil //nolint:nilnil // as above
 	}
-	return &buildkit.Edit{Text: edit.Text, Contexts: edit.Contexts}, nil
+	return &buildkit.Edit{Text: edit.Text, Contexts: edit.Contexts, Secrets: edit.Secrets}, nil
 }

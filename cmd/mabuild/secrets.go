@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/tonistiigi/go-csvvalue"
 
 	"github.com/mabuild/mabuild/planner/exact"
+	"github.com/mabuild/mabuild/planner/native"
 )
 
 // credentials reads what the steps may ask for. That secrets exist is checked now.
@@ -79,9 +81,13 @@ func redactSecret(list string) string {
 
 // ungiven finds secrets and agents that steps mount and nobody gives: BuildKit leaves
 // them out without a word (case 44).
-func (in *inputs) ungiven(plan *exact.Result, file string) []exact.Finding {
+func (in *inputs) ungiven(planned *native.Result, file string) []exact.Finding {
+	given := slices.Clone(in.secretIDs)
+	for _, edit := range planned.Edits {
+		given = slices.AppendSeq(given, maps.Keys(edit.Secrets))
+	}
 	var findings []exact.Finding
-	for _, step := range plan.Steps {
+	for _, step := range planned.Plan.Steps {
 		missing := func(rule, what, fix string) {
 			findings = append(findings, exact.Finding{
 				Rule: rule, Level: exact.LevelWarning, File: file, Line: step.Line, Stage: step.Stage, Platforms: step.Platforms,
@@ -99,7 +105,7 @@ func (in *inputs) ungiven(plan *exact.Result, file string) []exact.Finding {
 			}
 		}
 		for _, id := range secrets {
-			if !slices.Contains(in.secretIDs, id) {
+			if !slices.Contains(given, id) {
 				missing("secret-missing", "the secret "+id, fmt.Sprintf("add --secret id=%s,src=FILE or --secret id=%s,env=NAME", id, id))
 			}
 		}

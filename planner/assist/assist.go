@@ -159,6 +159,7 @@ func (p *planning) decide(ctx context.Context, step exact.Step) (Step, error) {
 	}
 	verdict := p.judge(c, step, o)
 	decided.Note = verdict.Note
+	var part string
 	if decided.Reason = verdict.Reason; decided.Reason == "" && !verdict.Use {
 		decided.Reason = fmt.Sprintf("it does not use what recipe %s makes faster", o.recipe.Name())
 	}
@@ -170,15 +171,14 @@ func (p *planning) decide(ctx context.Context, step exact.Step) (Step, error) {
 			}
 			o.proven = true
 		}
-		decided.Reason = o.proof.fits(verdict.Part)
+		part, decided.Reason = o.proof.best(verdict.Parts)
 	}
 	if decided.Reason != "" {
 		decided.Note = ""
 		return decided, nil
 	}
 	decided.Recipe = o.recipe.Name()
-	p.add(step, o, verdict.Part)
-	return decided, nil
+	return decided, p.add(step, o, part)
 }
 
 // obstacle says what about a step, whatever it does, keeps it from being edited.

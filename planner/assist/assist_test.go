@@ -346,35 +346,3 @@ func write(t *testing.T, name, text string) {
 		t.Fatal(err)
 	}
 }
-
-// TestGoModules gives a command that only fetches modules the native go command, and
-// nothing else; one that cannot start without a loader is left alone, and the tools
-// are used nevertheless.
-func TestGoModules(t *testing.T) {
-	const dockerfile = "FROM golang:1.26\nRUN go mod download\nRUN cd /src && go mod download && go mod verify\nRUN go mod download && go build\n"
-	const command, tools = "source=/usr/local/go/bin/go,target=/usr/local/go/bin/go", "source=/usr/local/go/pkg/tool/linux_amd64"
-	for name, static := range map[string]bool{"static": true, "dynamic": false} {
-		t.Run(name, func(t *testing.T) {
-			w := newWorld()
-			native := goVariant("amd64", "1.26.8")
-			if !static {
-				native.layers = append(native.layers, layer{"usr/local/go/bin/go": program(machines["amd64"], "/lib64/ld-linux-x86-64.so.2")})
-			}
-			w.image(t, "golang:1.26", native, goVariant("arm64", "1.26.8"))
-			_, result := planOf(t, w, dockerfile, "linux/amd64,linux/arm64", nil)
-			edit, err := result.Apply("linux/arm64")
-			if err != nil {
-				t.Fatal(err)
-			}
-			lines := strings.Split(string(edit.Text), "\n")
-			for i, want := range []string{command, command, tools} {
-				if got := strings.Contains(lines[i+1], want); got != (static || want == tools) || strings.Count(lines[i+1], "--mount") > 1 {
-					t.Errorf("line %d is %q", i+2, lines[i+1])
-				}
-			}
-			if reason := result.Steps[0].Reason; !static && !strings.Contains(reason, "needs a loader") {
-				t.Errorf("reason %q", reason)
-			}
-		})
-	}
-}

@@ -78,9 +78,12 @@ func (p *planning) replaced(image string) (ref, reason string) {
 func (p *planning) judge(c chain, step exact.Step, o *offer) Verdict {
 	dir := o.pair.Target.Dir
 	env := environment(step.Env)
+	unread := false
 	for n, i := range c.stages {
 		for _, other := range p.triggers(i, c.job) { // ONBUILD
-			if v := p.ask(other, o, dir); v.Spoils {
+			v := p.ask(other, o, dir)
+			unread = unread || v.Unread
+			if v.Spoils {
 				return Verdict{Reason: fmt.Sprintf("ONBUILD at line %d: %s", other.Line, v.Reason)}
 			}
 		}
@@ -103,10 +106,16 @@ func (p *planning) judge(c chain, step exact.Step, o *offer) Verdict {
 				}
 			case *instructions.RunCommand:
 				if last && line == p.lineIn(step, i) {
-					return p.ask(step, o, dir)
+					v := p.ask(step, o, dir)
+					if unread {
+						v.Parts = nil
+					}
+					return v
 				}
 				if other := p.stepAt(line, c.job); other != nil {
-					if v := p.ask(*other, o, dir); v.Spoils {
+					v := p.ask(*other, o, dir)
+					unread = unread || v.Unread
+					if v.Spoils {
 						return Verdict{Reason: fmt.Sprintf("line %d: %s", line, v.Reason)}
 					}
 				}

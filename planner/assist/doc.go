@@ -68,7 +68,7 @@
 //	         ones static; built with the same settings and without GO_LDSO, the
 //	         loader that a linker built on Alpine uses for its own machine only
 //
-// The go command stays emulated. It passes the target to its tools in GOARCH, and
+// The go command stays emulated, mostly. It passes the target to its tools in GOARCH, and
 // runs everything else (C compilers for cgo, tests, generators, tools that it
 // builds itself) as before. The tools of a release make the same output whichever
 // machine they run on, and their part of the cache keys is the version alone, so
@@ -80,9 +80,21 @@
 // started, in files below ~/.config/go/telemetry/local that have a tool's platform
 // and the date in their names. They are statistics, and no two builds have the same.
 //
-// A command that only fetches modules (go mod download, go mod verify) gets the
-// native go command instead, if that needs no loader: what it unpacks and hashes is
-// the same for all platforms.
+// The go command itself is native, if that needs no loader, where every command of
+// the RUN is known not to care about its platform:
+//
+//	go mod download, verify      what is fetched, unpacked and hashed is the same
+//	go build                     with CGO_ENABLED=0 before it, or in ENV, and plain flags;
+//	                             its tools then come from the native directory, and a
+//	                             line with GOARCH in go.env says what to build for
+//	git, mkdir, cp, test, …      programs that do not call go, under QEMU as ever
+//
+// The file go.env is that of the image with the line at its end. It comes as a mount
+// of type secret, since a session brings no other files, and an older BuildKit knows
+// them, too; a setting in the environment goes before it, as always. The default of
+// GOARM, GOARM64 and the like has to be the same in both images. go install (another
+// directory when it crosses), go test, run, generate, env and vet, and cgo keep the
+// emulated command.
 //
 // Commands get the tools if they call go, or something that may: make and the
 // like, scripts, commands from variables. The mount would be harmless for others,

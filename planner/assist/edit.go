@@ -12,10 +12,10 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/linter"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
-
-	"github.com/mabuild/mabuild/planner/exact"
+	digest "github.com/opencontainers/go-digest"
 
 	"github.com/mabuild/mabuild/planner"
+	"github.com/mabuild/mabuild/planner/exact"
 )
 
 // Edit is a Dockerfile with native tools, for one job.
@@ -24,27 +24,46 @@ type Edit struct {
 	Text []byte
 	// Contexts are the named contexts to send with it, by name.
 	Contexts map[string]string
+	// Secrets are the files that mounts of type secret show, by id. There is nothing
+	// secret about them: it is the one kind of file that a session brings.
+	Secrets map[string][]byte
 	// Changed is false if Text is the original.
 	Changed bool
 }
 
 // edit is mounts for some lines in some jobs.
 type edit struct {
-	lines  []int
-	jobs   []string
-	name   string // of the context
-	mounts []Mount
+	lines []int
+	jobs  []string
+	name  string // of the context
+	flags []string
+	files map[string][]byte // by the ids in the flags
 }
 
 // add remembers that a step gets a kit.
-func (p *planning) add(step exact.Step, o *offer, part string) {
+func (p *planning) add(step exact.Step, o *offer, part string) error {
 	name := p.contextName(o)
 	p.result.values[name] = "docker-image://" + o.pair.Native.Ref
-	e := edit{jobs: step.Platforms, name: name, mounts: o.kit.mounts(part)}
+	e := edit{jobs: step.Platforms, name: name, files: make(map[string][]byte)}
+	for _, m := range o.kit.mounts(part) {
+		if m.Append == "" {
+			e.flags = append(e.flags, fmt.Sprintf("--mount=type=bind,from=%s,source=%s,target=%s", name, m.Source, m.Target))
+			continue
+		}
+		content, err := o.proof.file(m.Target)
+		if err != nil {
+			return err
+		}
+		// The digest of a step has the id in it, and not the content.
+		id := name + "-" + digest.FromBytes(content).Encoded()[:12]
+		e.files[id] = content
+		e.flags = append(e.flags, fmt.Sprintf("--mount=type=secret,id=%s,target=%s,mode=0444,required=true", id, m.Target))
+	}
 	for _, place := range slices.Concat([]exact.Place{step.Place}, step.Also) {
 		e.lines = append(e.lines, place.Line)
 	}
 	p.result.edits = append(p.result.edits, e)
+	return nil
 }
 
 // contextName returns a name that nothing else has.
@@ -71,16 +90,17 @@ func (p *planning) contextName(o *offer) string {
 // Steps that several jobs share keep being shared: their lines are the same in
 // all of these jobs, and mounts are added to emulated steps only.
 func (r *Result) Apply(platform string) (Edit, error) {
-	result := Edit{Text: r.text, Contexts: make(map[string]string)}
+	result := Edit{Text: r.text, Contexts: make(map[string]string), Secrets: make(map[string][]byte)}
 	inserts := make(map[int]string)
 	for _, e := range r.edits {
 		if !slices.Contains(e.jobs, platform) {
 			continue
 		}
 		for _, line := range e.lines {
-			inserts[line] = mountFlags(e.name, e.mounts)
+			inserts[line] = strings.Join(e.flags, " ")
 		}
 		result.Contexts[e.name] = r.values[e.name]
+		maps.Copy(result.Secrets, e.files)
 	}
 	if len(inserts) == 0 {
 		return result, nil
@@ -103,6 +123,9 @@ func (k Kit) validate() error {
 	}
 	for _, m := range k.Mounts {
 		for _, p := range []string{m.Source, m.Target} {
+			if p == "" && m.Append != "" {
+				continue
+			}
 			if !plainPath.MatchString(p) || strings.Contains(p, "//") || strings.HasSuffix(p, "/") {
 				return fmt.Errorf("the path %q cannot be mounted", p)
 			}
@@ -111,15 +134,7 @@ func (k Kit) validate() error {
 	return nil
 }
 
-func mountFlags(name string, mounts []Mount) string {
-	var flags []string
-	for _, m := range mounts {
-		flags = append(flags, fmt.Sprintf("--mount=type=bind,from=%s,source=%s,target=%s", name, m.Source, m.Target))
-	}
-	return strings.Join(flags, " ")
-}
-
-var addedMount = regexp.MustCompile(`--mount=type=bind,from=mabuild-assist-[a-z0-9-]+,source=[^\s,]+,target=[^\s,]+ ?`)
+var addedMount = regexp.MustCompile(`--mount=type=(?:bind,from|secret,id)=mabuild-assist-[a-z0-9-]+,\S+ ?`)
 
 // StepName takes what Apply adds out of the name that BuildKit gives to a step,
 // which is the text of the instruction.

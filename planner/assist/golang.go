@@ -14,9 +14,9 @@ import (
 )
 
 // Go runs the compiler, the linker and the other programs of the tool directory
-// natively. The go command itself stays emulated: it says for which platform the
-// tools work, and what it starts besides (C compilers, tests, generators) is the
-// target's own.
+// natively. The go command itself stays emulated in most RUNs: it says for which
+// platform the tools work, and what it starts besides (C compilers, tests, generators)
+// is the target's own. Where all of that is known beforehand, it is native, too.
 type Go struct{}
 
 // goroot is where the images named golang have it.
@@ -49,51 +49,16 @@ func (Go) Find(pair Pair) (Kit, error) {
 		Target: goroot + "/pkg/tool/linux_" + pair.Target.Platform.Architecture,
 	}
 	return Kit{
-		Mounts: []Mount{mount, {Source: goCommand, Target: goCommand, Part: modules}}, Tree: goroot, Read: []string{versionFile, defaultsFile},
+		Mounts: append([]Mount{mount}, commandMounts(pair)...), Tree: goroot,
+		Read: []string{versionFile, defaultsFile, settingsFile},
 		Prove: func(target, native Tree) error {
 			if err := proveDefaults(pair, target, native); err != nil {
 				return err
 			}
 			return proveGo(pair, mount, target, native)
 		},
-		ProvePart: func(_ string, target, native Tree) error { return proveCommand(pair, target, native) },
+		ProvePart: func(part string, target, native Tree) error { return proveCommand(pair, part, target, native) },
 	}, nil
-}
-
-// modules is the part for commands that only fetch modules: the go command itself.
-// What it fetches, unpacks and hashes has nothing to do with platforms.
-const (
-	modules   = "modules"
-	goCommand = goroot + "/bin/go"
-)
-
-// proveCommand compares the go commands, whose version proveGo has compared.
-func proveCommand(pair Pair, target, native Tree) error {
-	if err := checkProgram(target[goCommand].Head, pair.Target.Platform.Architecture); err != nil {
-		return fmt.Errorf("checking the go command for %s: %w", named(pair.Target), err)
-	}
-	if err := checkProgram(native[goCommand].Head, pair.Native.Platform.Architecture); err != nil {
-		return fmt.Errorf("checking the go command for %s: %w", named(pair.Native), err)
-	}
-	if err := checkStatic(native[goCommand].Head); err != nil {
-		return fmt.Errorf("checking the go command for %s: %w", named(pair.Native), err)
-	}
-	return nil
-}
-
-// onlyFetches reports whether all that a command does with Go is fetching modules.
-func onlyFetches(run Run) bool {
-	fetches := false
-	for _, c := range run.Commands {
-		switch {
-		case len(c.Words) == 0 || slices.Contains([]string{"cd", "set", "true", "echo", ":", "export"}, c.Name()):
-		case c.Words[0] == "go" && len(c.Words) > 2 && c.Words[1] == "mod" && slices.Contains([]string{"download", "verify"}, c.Words[2]):
-			fetches = true
-		default:
-			return false
-		}
-	}
-	return fetches && !run.Opaque
 }
 
 const (
@@ -210,9 +175,7 @@ func (Go) Judge(run Run) Verdict {
 			return v
 		}
 	}
-	if onlyFetches(run) {
-		v.Part = modules
-	}
+	v.Parts, v.Unread = commandParts(run)
 	if v.Reason == "" && v.Use {
 		var note string
 		if v.Reason, note = toolchain(run); note != "" {

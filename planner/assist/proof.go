@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	digest "github.com/opencontainers/go-digest"
@@ -16,7 +17,7 @@ import (
 )
 
 // proofVersion is part of a proof's key. It changes with what is compared.
-const proofVersion = 3
+const proofVersion = 4
 
 // proof is the outcome of comparing two images. Digests don't change what they
 // stand for, so it holds for ever.
@@ -26,6 +27,29 @@ type proof struct {
 	Target, Native digest.Digest
 	Reason         string `json:",omitempty"` // why the tools don't fit, empty if they do
 	Parts          string `json:",omitempty"` // JSON of why parts of the kit don't fit, by part
+	Files          string `json:",omitempty"` // JSON of what Mount.Append makes, by target
+}
+
+// best returns the first of the parts that fits, or why the last one doesn't.
+func (p proof) best(parts []string) (part, reason string) {
+	if len(parts) == 0 {
+		return "", p.fits("")
+	}
+	for _, part = range parts {
+		if reason = p.fits(part); reason == "" {
+			break
+		}
+	}
+	return part, reason
+}
+
+// file is what a mount with Append shows.
+func (p proof) file(target string) ([]byte, error) {
+	files := make(map[string][]byte)
+	if err := json.Unmarshal([]byte(p.Files), &files); err != nil {
+		return nil, fmt.Errorf("reading what is known about %s: %w", target, err)
+	}
+	return files[target], nil
 }
 
 // fits says why the mounts of a part don't fit, empty if they do.
@@ -76,6 +100,9 @@ func (p *planning) prove(ctx context.Context, recipe Recipe, kit Kit, pair pairO
 	if want.Parts, err = kit.checkParts(target, native); err != nil {
 		return want, err
 	}
+	if want.Files, err = kit.files(target); err != nil {
+		return want, err
+	}
 	p.remember(ctx, key, want)
 	return want, nil
 }
@@ -98,10 +125,25 @@ func (k Kit) checkParts(target, native Tree) (string, error) {
 	return string(text), err
 }
 
+// files makes what mounts with Append show.
+func (k Kit) files(target Tree) (string, error) {
+	files := make(map[string][]byte)
+	for _, m := range k.Mounts {
+		if m.Append != "" && target.has(m.Target) {
+			files[m.Target] = slices.Concat(target[m.Target].Content, []byte("\n"+m.Append))
+		}
+	}
+	if len(files) == 0 {
+		return "", nil
+	}
+	text, err := json.Marshal(files)
+	return string(text), err
+}
+
 // check compares what the images really have for the mounts of a part.
 func (k Kit) check(part string, target, native Tree) error {
 	for _, mount := range k.mounts(part) {
-		if !native.has(mount.Source) && len(native.names(mount.Source)) == 0 {
+		if mount.Append == "" && !native.has(mount.Source) && len(native.names(mount.Source)) == 0 {
 			return fmt.Errorf("the image of the builder's platform has no %s", mount.Source)
 		}
 		if !mount.Creates && !target.has(mount.Target) && len(target.names(mount.Target)) == 0 {
@@ -133,6 +175,9 @@ func (k Kit) targetFilter() filter {
 func (k Kit) nativeFilter() filter {
 	f := filter{content: k.Read}
 	for _, mount := range k.Mounts {
+		if mount.Append != "" {
+			continue
+		}
 		if mount.Creates {
 			f.exist = append(f.exist, mount.Source)
 		} else {
@@ -156,7 +201,7 @@ func (p *planning) recall(key string, want proof) (proof, bool) {
 	if err := json.Unmarshal(text, &found); err != nil {
 		return proof{}, false
 	}
-	want.Reason, want.Parts = found.Reason, found.Parts
+	want.Reason, want.Parts, want.Files = found.Reason, found.Parts, found.Files
 	return found, found == want
 }
 

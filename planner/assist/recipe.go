@@ -76,8 +76,11 @@ type Mount struct {
 	Source string // absolute, in the native image
 	Target string // absolute, in the stage
 
-	// Part names the commands that get the mount: those with the same Verdict.Part.
-	// Most have none.
+	// Append, if set, makes it a mount of the target's own file with this text at its
+	// end; Source is empty then, and Kit.Read has Target.
+	Append string
+
+	// Part names the commands that get the mount, see Verdict.Parts. Most have none.
 	Part string
 
 	// Creates says that the target has no such path. BuildKit makes one for the
@@ -105,13 +108,17 @@ type Run struct {
 type Verdict struct {
 	// Use says that the command may call the tools.
 	Use bool
-	// Part is set for a command that gets other mounts of the kit than most do.
-	Part string
+	// Parts are those whose mounts the command may get, the best one first: it gets
+	// the first that is proven. Nil is the part without a name.
+	Parts []string
 	// Reason says why the command must not get them, empty if it may.
 	Reason string
 	// Spoils says that the tools may be others afterwards, so that later commands
 	// of the stage don't get any either.
 	Spoils bool
+	// Unread says that what the command does to the files of the parts cannot be known,
+	// so that later commands of the stage get none of the parts.
+	Unread bool
 	// Note says what could not be known.
 	Note string
 }

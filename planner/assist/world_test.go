@@ -178,7 +178,8 @@ const defaults = "usr/local/go/src/internal/buildcfg/zbootstrap.go"
 func goVariant(architecture, version string) variant {
 	tools := layer{
 		"usr/local/go/": "", "usr/local/go/VERSION": "go" + version + "\ntime 2026-08-28T00:00:00Z\n", "usr/local/go/bin/go": program(machines[architecture], ""),
-		defaults: "const defaultGOEXPERIMENT = ``\nconst defaultGO_LDSO = ``\n",
+		"usr/local/go/go.env": "GOPROXY=direct\nGOTOOLCHAIN=local\n",
+		defaults:              "const defaultGOEXPERIMENT = ``\nconst defaultGO_LDSO = ``\n",
 	}
 	for _, tool := range []string{"asm", "compile", "link"} {
 		tools["usr/local/go/pkg/tool/linux_"+architecture+"/"+tool] = program(machines[architecture], "")

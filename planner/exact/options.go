@@ -83,10 +83,11 @@ type Options struct {
 }
 
 // Edit is a Dockerfile for one job. It has the lines of the original, and all that it
-// adds is mounts of images to RUNs.
+// adds is mounts to RUNs.
 type Edit struct {
 	Text     []byte
 	Contexts map[string]string // named contexts of these images: docker-image://REF@DIGEST by name
+	Secrets  map[string][]byte // files that the session brings as secrets, by id
 }
 
 // mounts reports whether an image is one that an edit adds.

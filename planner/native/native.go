@@ -126,7 +126,7 @@ func edits(written []byte, wanted []ocispec.Platform, pins []pin.Pin, assistance
 			if err != nil {
 				return nil, err
 			}
-			edit = exact.Edit{Text: assisted.Text, Contexts: assisted.Contexts}
+			edit = exact.Edit{Text: assisted.Text, Contexts: assisted.Contexts, Secrets: assisted.Secrets}
 			changed = changed || assisted.Changed
 		}
 		if !changed {
