@@ -36,9 +36,14 @@ type Options struct {
 	Parallel int
 	// UserAgent is sent with every request. Default: mabuild.
 	UserAgent string
+	// Clock is what waiting goes by. Default: the time of day. Tests replace it.
+	Clock Clock
 	// Logger gets a line at level Info for every wait and retry. Default: none.
 	Logger *slog.Logger
 }
+
+// Clock tells the time and waits. Its zero value is the real one.
+type Clock = patient.Clock
 
 // Client talks to registries. It keeps connections and tokens, so that one
 // Client should serve a whole build. It is safe for concurrent use.
@@ -70,6 +75,7 @@ func New(opts Options) *Client {
 		opts:   opts,
 		keys:   keychain.New(keychain.Options{Dir: opts.ConfigDir}),
 		pauses: &patient.Pauses{},
+		clock:  opts.Clock,
 		quiet:  silence(),
 		sites:  map[string]*site{},
 		seen:   map[string]bool{},

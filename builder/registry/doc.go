@@ -65,5 +65,6 @@
 // # What it does not do
 //
 // It doesn't join or interpret indexes beyond finding their children
-// (builder/index does), keeps no content on disk, and deletes nothing.
+// (builder/index does), and keeps no content on disk. It deletes no content, and
+// tags only by [Client.Untag].
 package registry

@@ -15,5 +15,6 @@
 //
 // Two real registries are at hand: [Memory] is go-containerregistry's, which is
 // fast, and [Distribution] is the one that most people run. [Tokens] and [Basic]
-// ask for credentials. [Clock] makes waiting take no time.
+// ask for credentials. [Lag] shows late what was written. [Clock] makes waiting
+// take no time.
 package registrytest
