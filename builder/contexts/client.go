@@ -21,6 +21,11 @@ type Options struct {
 	// Git is the git program. Empty means the one on PATH.
 	Git string
 
+	// Secret returns a secret of the build, empty if there is none: with GIT_AUTH_TOKEN,
+	// GIT_AUTH_HEADER and the two for single hosts, as in GIT_AUTH_TOKEN.github.com,
+	// BuildKit reads private repositories. Nil has none.
+	Secret func(id string) string
+
 	// Transport sends http requests. Nil means http.DefaultTransport, which knows
 	// the proxies of the environment.
 	Transport http.RoundTripper

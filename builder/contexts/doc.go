@@ -53,8 +53,8 @@
 //
 // # Limits
 //
-//   - BuildKit's daemon asks its client for GIT_AUTH_TOKEN instead of using the
-//     settings of a user. What one of the two may read, the other may not.
+//   - BuildKit's daemon knows nothing of the git settings of a user, who may read
+//     with them here what it cannot read without GIT_AUTH_TOKEN.
 //   - Line ends are those in the repository: eol=crlf in .gitattributes is not
 //     followed, nor are filters such as LFS.
 //   - Files in submodules are not there.

@@ -36,7 +36,7 @@ type repository struct {
 
 // clone fetches what a source means right now.
 func (c *Client) clone(ctx context.Context, s source, dir string) (*repository, error) {
-	r := &repository{git: git{program: c.opts.Git, dir: dir}, source: s, trees: make(map[string]map[string]entry)}
+	r := &repository{git: git{program: c.opts.Git, dir: dir, secret: c.opts.Secret}, source: s, trees: make(map[string]map[string]entry)}
 	if err := r.git.init(ctx, s.remote, "sha1"); err != nil {
 		return nil, err
 	}

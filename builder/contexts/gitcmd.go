@@ -3,9 +3,11 @@ package contexts
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +19,8 @@ import (
 type git struct {
 	program string
 	dir     string
+	secret  func(id string) string
+	remote  string // once it is known
 }
 
 // maxOutput bounds what is read of git where no file is read.
@@ -56,7 +60,7 @@ func (g git) output(ctx context.Context, limit int64, args ...string) ([]byte, e
 	defer stop(nil)
 	cmd := exec.CommandContext(ctx, g.program, append([]string{"--git-dir=" + g.dir}, args...)...)
 	cmd.Dir = g.dir
-	cmd.Env = environment(os.Environ())
+	cmd.Env = append(environment(os.Environ()), g.authorization()...)
 	isolate(cmd)
 	cmd.WaitDelay = 5 * time.Second // for helpers that outlive git with its pipes open
 	stdout := &limited{max: limit, full: func() { stop(errEnough) }}
@@ -118,6 +122,27 @@ func environment(inherited []string) []string {
 	}
 	return append(env, "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=", "SSH_ASKPASS_REQUIRE=never", "GCM_INTERACTIVE=never",
 		"GIT_ALLOW_PROTOCOL=http:https:ssh:git", "GIT_NO_REPLACE_OBJECTS=1", "LC_ALL=C", "LANGUAGE=C")
+}
+
+// authorization is what BuildKit would send for this repository, by its own names and
+// in its order. Everybody may look at command lines, so it goes into the environment.
+func (g git) authorization() []string {
+	remote, err := url.Parse(g.remote)
+	if g.secret == nil || err != nil || remote.Host == "" {
+		return nil
+	}
+	for _, name := range []string{"GIT_AUTH_HEADER." + remote.Host, "GIT_AUTH_TOKEN." + remote.Host, "GIT_AUTH_HEADER", "GIT_AUTH_TOKEN"} {
+		value := strings.TrimSpace(g.secret(name))
+		if value == "" {
+			continue
+		}
+		if strings.HasPrefix(name, "GIT_AUTH_TOKEN") {
+			value = "basic " + base64.StdEncoding.EncodeToString([]byte("x-access-token:"+value))
+		}
+		scope := url.URL{Scheme: remote.Scheme, Host: remote.Host, Path: remote.Path}
+		return []string{"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=http." + scope.String() + ".extraheader", "GIT_CONFIG_VALUE_0=Authorization: " + value}
+	}
+	return nil
 }
 
 // surrounding are the variables that are about another repository than the one that
@@ -210,7 +235,8 @@ func unadvertised(err error) bool {
 }
 
 // init makes an empty repository that knows where to fetch from.
-func (g git) init(ctx context.Context, remote, format string) error {
+func (g *git) init(ctx context.Context, remote, format string) error {
+	g.remote = remote
 	if err := os.MkdirAll(g.dir, 0o700); err != nil {
 		return fmt.Errorf("preparing to fetch: %w", err)
 	}

@@ -114,7 +114,7 @@ func (r *repository) content(ctx context.Context, object string, limit int64) ([
 // all others.
 func (r *repository) fetchFile(ctx context.Context, object string) error {
 	if r.files.dir == "" {
-		files := git{program: r.git.program, dir: filepath.Join(r.git.dir, "files")}
+		files := git{program: r.git.program, dir: filepath.Join(r.git.dir, "files"), secret: r.git.secret}
 		if err := files.init(ctx, r.source.remote, formatOf(object)); err != nil {
 			return err
 		}
@@ -127,7 +127,7 @@ func (r *repository) fetchFile(ctx context.Context, object string) error {
 	if err == nil || context.Cause(ctx) != nil {
 		return err
 	}
-	whole := git{program: r.git.program, dir: filepath.Join(r.git.dir, "whole")}
+	whole := git{program: r.git.program, dir: filepath.Join(r.git.dir, "whole"), secret: r.git.secret}
 	if err := whole.init(ctx, r.source.remote, formatOf(object)); err != nil {
 		return err
 	}

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/distribution/reference"
 	"github.com/moby/buildkit/frontend/dockerfile/dockerfile2llb"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/linter"
@@ -94,7 +93,7 @@ func (p *plan) result(ctx context.Context) (*Result, error) {
 	for _, j := range p.jobs {
 		r.Platforms = append(r.Platforms, j.name)
 	}
-	r.Syntax, r.Approximate = syntaxOf(p.opts)
+	r.Syntax, r.Approximate = planner.Syntax(p.opts.Dockerfile, p.opts.Args)
 	var err error
 	if r.Stages, err = p.graph(ctx); err != nil {
 		return nil, err
@@ -160,31 +159,10 @@ func (p *plan) parse() error {
 
 // foreign adds to an error that the file is written for another frontend.
 func (p *plan) foreign(err error) error {
-	if ref, approximate := syntaxOf(p.opts); approximate {
+	if ref, approximate := planner.Syntax(p.opts.Dockerfile, p.opts.Args); approximate {
 		return fmt.Errorf("planning for the frontend %s with the builtin one: %w", ref, err)
 	}
 	return err
-}
-
-// syntaxOf returns the frontend that will convert the Dockerfile, and whether
-// it is another one than the builtin one.
-func syntaxOf(opts Options) (ref string, approximate bool) {
-	ref, ok := opts.Args["BUILDKIT_SYNTAX"]
-	if !ok {
-		if ref, _, _, ok = parser.DetectSyntax(opts.Dockerfile); !ok {
-			return "", false
-		}
-	}
-	named, err := reference.ParseNormalizedNamed(ref)
-	if err != nil {
-		return ref, true
-	}
-	tag := ""
-	if tagged, ok := named.(reference.Tagged); ok {
-		tag = tagged.Tag()
-	}
-	official := slices.Contains([]string{"docker.io/docker/dockerfile", "docker.io/docker/dockerfile-upstream"}, named.Name())
-	return ref, !official || strings.Contains(tag, "labs")
 }
 
 // largeFile is how many lines make a Dockerfile that is converted for one

@@ -43,7 +43,8 @@ func New(t testing.TB) *Server {
 	mux.Handle("/dumb/", http.StripPrefix("/dumb/", http.FileServer(http.Dir(s.repositories))))
 	mux.Handle("/files/", http.StripPrefix("/files/", http.FileServer(http.Dir(s.Files))))
 	mux.Handle("/private/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if user, password, _ := r.BasicAuth(); user != "robot" || password != "hunter2" {
+		user, password, _ := r.BasicAuth()
+		if password != "hunter2" || user != "robot" && user != "x-access-token" {
 			w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
 			http.Error(w, "who are you?", http.StatusUnauthorized)
 			return
