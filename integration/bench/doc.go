@@ -1,6 +1,6 @@
 // Command bench compares mabuild with docker buildx and buildctl.
 //
-//	go run . -mabuild PATH [-service DIR] [-runs N] [-case REGEXP] [-v]
+//	go run . -mabuild PATH [-service DIR | -large] [-runs N] [-case REGEXP] [-v]
 //
 // It runs on Linux, as root, with runc on PATH (buildkitd wants to see one), and
 // in the folder of this module: go build makes stock buildx, buildctl and
@@ -31,6 +31,19 @@
 // time of mabuild engine du when no engine runs; "engine idle rss" the memory of
 // the engine process five seconds later, beside that of a fresh buildkitd; "binary
 // size" the programs without their symbols.
+//
+// # Large contexts and layers
+//
+// With -large it is the memory that is asked for, which must not grow:
+//
+//   - 200k files, warm: a context of 200,000 files in which nothing changed, 3 rounds
+//   - file of 5 GB: a context with such a file, which the daemon has not seen
+//   - 0.5, 1.0, 2.0 GB of layers: four random layers of that size together, not
+//     compressed, pushed by the daemon; brought to mabuild's image store, pushed from
+//     there by mabuild itself, and written to an archive
+//
+// All but the first are measured once, and their times are no comparison: who comes
+// first fills caches. 30 GB of disk are needed, and given back.
 //
 // # A service
 //

@@ -28,8 +28,9 @@ func main() {
 func run(args []string) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	mabuild := flags.String("mabuild", "", "`path` of the mabuild to measure")
-	runs := flags.Int("runs", 0, "how many rounds are counted, by default 6, or 1 with -service; a multiple of 3 lets each program be first equally often")
+	runs := flags.Int("runs", 0, "how many rounds are counted, by default 6, 3 with -large, 1 with -service; a multiple of 3 lets each program be first equally often")
 	service := flags.String("service", "", "measure this `folder` of a Go service instead: examples/go-service")
+	large := flags.Bool("large", false, "measure large contexts and large layers instead; that needs some 30 GB of disk")
 	only := flags.String("case", "", "measure only the cases that match this `regexp`")
 	verbose := flags.Bool("v", false, "log every run")
 	if err := flags.Parse(args); err != nil {
@@ -59,7 +60,7 @@ func run(args []string) error {
 		return err
 	}
 	opts := suite.Options{Mabuild: binary, Tools: tools, Runs: *runs, Cases: cases, Logger: logger}
-	rows, err := measure(ctx, opts, *service)
+	rows, err := measure(ctx, opts, *service, *large)
 	if err != nil {
 		return err
 	}
@@ -68,8 +69,13 @@ func run(args []string) error {
 	return write(rows, os.Stdout, os.Getenv("BENCH_JSON"))
 }
 
-func measure(ctx context.Context, opts suite.Options, service string) ([]report.Row, error) {
-	if service == "" {
+func measure(ctx context.Context, opts suite.Options, service string, large bool) ([]report.Row, error) {
+	switch {
+	case large && service != "":
+		return nil, errors.New("-large and -service are two measurements: give one of them")
+	case large:
+		return suite.RunLarge(ctx, opts)
+	case service == "":
 		return suite.Run(ctx, opts)
 	}
 	dir, err := filepath.Abs(service)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -36,6 +37,8 @@ type DaemonOptions struct {
 	// Emulate gives it a handler for every QEMU on PATH, in the kernel but in
 	// namespaces of its own: what a machine has that ran tonistiigi/binfmt.
 	Emulate bool
+	// Entitlements are what it lets clients allow for their steps, network.host say.
+	Entitlements []string
 }
 
 // Daemon is a running buildkitd.
@@ -88,7 +91,12 @@ func StartDaemon(ctx context.Context, opts DaemonOptions) (*Daemon, error) {
 // daemonConfig has nothing but what a measurement needs: the collector would do its
 // work in the turn of whichever client is running.
 func daemonConfig(opts DaemonOptions) []byte {
-	return append([]byte("[worker.oci]\n  gc = false\n\n"), RegistryConfig(opts.Mirror, opts.Registry)...)
+	allowed := make([]string, len(opts.Entitlements))
+	for i, entitlement := range opts.Entitlements {
+		allowed[i] = strconv.Quote(entitlement)
+	}
+	config := fmt.Appendf(nil, "insecure-entitlements = [%s]\n\n[worker.oci]\n  gc = false\n\n", strings.Join(allowed, ", "))
+	return append(config, RegistryConfig(opts.Mirror, opts.Registry)...)
 }
 
 // RegistryConfig is the part of a buildkitd.toml about registries: where the images

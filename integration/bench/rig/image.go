@@ -36,7 +36,7 @@ type Image struct {
 // platform, whose configuration then says which.
 func (r *Registry) Image(ctx context.Context, name, tag string) (*Image, error) {
 	accept := []string{ocispec.MediaTypeImageIndex, dockerList, ocispec.MediaTypeImageManifest, dockerManifest}
-	body, err := r.get(ctx, fmt.Sprintf("%s/manifests/%s", name, tag), accept...)
+	body, err := r.Get(ctx, fmt.Sprintf("%s/manifests/%s", name, tag), accept...)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +55,7 @@ func (r *Registry) Image(ctx context.Context, name, tag string) (*Image, error) 
 
 // single describes a manifest as an index would.
 func (r *Registry) single(ctx context.Context, name string, manifest ocispec.Manifest, body []byte) ([]ocispec.Descriptor, error) {
-	config, err := r.get(ctx, fmt.Sprintf("%s/blobs/%s", name, manifest.Config.Digest))
+	config, err := r.Get(ctx, fmt.Sprintf("%s/blobs/%s", name, manifest.Config.Digest))
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +100,7 @@ func CheckPlatforms(manifests []ocispec.Descriptor, want []string) error {
 // File reads a regular file from the layers of one of the image's manifests. The
 // last layer that has it counts. Its config is read as well, to see that it is there.
 func (i *Image) File(ctx context.Context, desc ocispec.Descriptor, path string) ([]byte, error) {
-	body, err := i.registry.get(ctx, fmt.Sprintf("%s/manifests/%s", i.name, desc.Digest), desc.MediaType)
+	body, err := i.registry.Get(ctx, fmt.Sprintf("%s/manifests/%s", i.name, desc.Digest), desc.MediaType)
 	if err != nil {
 		return nil, err
 	}
@@ -108,11 +108,11 @@ func (i *Image) File(ctx context.Context, desc ocispec.Descriptor, path string) 
 	if err := json.Unmarshal(body, &manifest); err != nil {
 		return nil, fmt.Errorf("parsing the manifest %s: %w", desc.Digest, err)
 	}
-	if _, err := i.registry.get(ctx, fmt.Sprintf("%s/blobs/%s", i.name, manifest.Config.Digest)); err != nil {
+	if _, err := i.registry.Get(ctx, fmt.Sprintf("%s/blobs/%s", i.name, manifest.Config.Digest)); err != nil {
 		return nil, err
 	}
 	for _, layer := range slices.Backward(manifest.Layers) {
-		blob, err := i.registry.get(ctx, fmt.Sprintf("%s/blobs/%s", i.name, layer.Digest))
+		blob, err := i.registry.Get(ctx, fmt.Sprintf("%s/blobs/%s", i.name, layer.Digest))
 		if err != nil {
 			return nil, err
 		}
@@ -147,8 +147,8 @@ func FileInLayer(blob []byte, path string) ([]byte, error) {
 	}
 }
 
-// get reads what the registry has below /v2/.
-func (r *Registry) get(ctx context.Context, path string, accept ...string) ([]byte, error) {
+// Get reads what the registry has below /v2/.
+func (r *Registry) Get(ctx context.Context, path string, accept ...string) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+r.Addr+"/v2/"+path, nil)
 	if err != nil {
 		return nil, fmt.Errorf("asking the registry for %q: %w", path, err)

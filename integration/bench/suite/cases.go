@@ -17,9 +17,11 @@ const (
 type Case struct {
 	Name      string
 	Platforms []string
-	Files     int  // in the build context, beside the Dockerfile
-	Change    bool // one file has new content in each run
-	Cold      bool // BuildKit's cache is empty and the repository is new in each run
+	Files     int   // in the build context, beside the Dockerfile
+	Big       int64 // bytes of one more file; 0: there is none
+	Change    bool  // one file has new content in each run
+	Cold      bool  // BuildKit's cache is empty and the repository is new in each run
+	Rounds    int   // that are counted, and no other one before; 0: as many as are asked for
 }
 
 // Cases returns all cases in the order in which they are measured.

@@ -11,7 +11,7 @@ import (
 
 func TestCases(t *testing.T) {
 	names := map[string]bool{}
-	for _, c := range suite.Cases() {
+	for _, c := range append(suite.Cases(), suite.LargeCases()...) {
 		if names[c.Name] {
 			t.Errorf("two cases are called %q", c.Name)
 		}

@@ -1,6 +1,6 @@
 // Package suite measures mabuild, buildx and buildctl in a fixed set of cases.
 //
-// [Run] brings up a buildkitd and a registry in a temporary folder, measures every
+// [Run], like [RunLarge] and [RunService], brings up a buildkitd and a registry in a temporary folder, measures every
 // case that is asked for, checks what was pushed, and takes everything down again.
 // A case is a [Case]: which platforms, how large a context, and what happens before
 // each run. The clients share one BuildKit cache, so what they'd find of each other

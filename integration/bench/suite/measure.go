@@ -36,20 +36,29 @@ func (b *bench) measure(ctx context.Context, c Case) ([]report.Row, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(m.context)
+	if c.Big > 0 {
+		if err := writeBig(m.context, c.Big); err != nil {
+			return nil, err
+		}
+	}
 	all := clients(b.Mabuild, b.Tools)
 	series := make([]report.Series, len(all))
 	for i, client := range all {
 		series[i].Tool = client.name
 	}
-	for n := range b.Runs + 1 {
-		b.Logger.Info("measuring", "case", c.Name, "round", n, "of", b.Runs)
+	first, last := 0, b.Runs // round 0 fills caches
+	if c.Rounds > 0 {
+		first, last = 1, c.Rounds
+	}
+	for n := first; n <= last; n++ {
+		b.Logger.Info("measuring", "case", c.Name, "round", n, "of", last)
 		for k := range all {
 			which := (n + k) % len(all)
 			result, err := m.run(ctx, all[which], n)
 			if err != nil {
 				return nil, err
 			}
-			if n > 0 { // round 0 fills caches
+			if n > 0 {
 				series[which].Samples = append(series[which].Samples,
 					report.Sample{Elapsed: result.Elapsed, Peak: result.Peak})
 			}
@@ -63,7 +72,10 @@ func (b *bench) measure(ctx context.Context, c Case) ([]report.Row, error) {
 	return report.Summarise(c.Name, buildx, series), nil
 }
 
-func slug(name string) string { return strings.ReplaceAll(name, " ", "-") }
+// slug is the name of a repository for a case.
+func slug(name string) string {
+	return strings.ToLower(strings.NewReplacer(" ", "-", ",", "", ".", "-").Replace(name))
+}
 
 // run prepares what the case asks for and runs one client.
 func (m *round) run(ctx context.Context, c client, n int) (rig.Result, error) {
