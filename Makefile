@@ -1,10 +1,10 @@
 # The two commands to know are `make demo` and `make test`; `make help` lists all.
 SHELL := /bin/bash
 # gcc is for the race detector.
-PACKAGES := runc qemu-user-static uidmap debootstrap docker.io gcc libc6-dev git chromium
+PACKAGES := runc qemu-user-static uidmap debootstrap docker.io gcc libc6-dev git chromium $(if $(shell command -v node),,nodejs)
 BIN := bin
 
-.PHONY: help setup build demo test lint bench service fuzz clean
+.PHONY: help setup build demo test lint bench large service parity release image fuzz clean
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
@@ -26,21 +26,54 @@ test: setup ## run all tests; the integration tests need root
 	go test -race -timeout 40m ./...
 	cd integration/bench && go test -race ./...
 
-lint: ## run the linter, which also holds the directions of the imports
+lint: ## run the linters, of which one also holds the directions of the imports
 	cd integration/lint && go build -o ../../$(BIN)/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	$(BIN)/golangci-lint run
+	cd integration/release && go build -o ../../$(BIN)/actionlint github.com/rhysd/actionlint/cmd/actionlint
+	$(BIN)/actionlint -shellcheck= -pyflakes= $(wildcard .github/workflows/*.yml docs/ci/github*.yml)
 
 bench: setup build ## compare with buildx and buildctl on one BuildKit daemon (as root)
 	cd integration/bench && TMPDIR=/dev/shm GOTMPDIR=/tmp go run . -mabuild ../../$(BIN)/mabuild -runs 9
 	@echo; echo "make service compares emulated compiling: fifteen minutes a round, RUNS=3 for three"
 
+large: setup build ## measure big contexts and big layers (as root)
+	cd integration/bench && go run . -mabuild ../../$(BIN)/mabuild -large
+
 RUNS ?= 1
 service: setup build ## compare building examples/go-service, emulated, with buildx (as root)
 	cd integration/bench && TMPDIR=/dev/shm GOTMPDIR=/tmp go run . -mabuild ../../$(BIN)/mabuild -service ../../examples/go-service -runs $(RUNS)
+
+# What the binary says of itself. The same tree and version make the same bytes.
+VERSION ?= v0.0.0-dev
+DIST := dist
+
+release: ## build what is released as VERSION into dist/: binaries, SBOMs, checksums
+	rm -rf $(DIST) && mkdir $(DIST)
+	cd integration/release && go build -o ../../$(BIN)/cyclonedx-gomod github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
+	@set -e; for target in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64; do \
+		name=$(DIST)/mabuild_$${target/\//_}; \
+		case $$target in windows/*) name=$$name.exe;; esac; \
+		echo "$$name"; \
+		CGO_ENABLED=0 GOOS=$${target%/*} GOARCH=$${target#*/} go build -trimpath -buildvcs=false \
+			-ldflags='-s -w -X main.release=$(VERSION)' -o $$name ./cmd/mabuild; \
+		$(BIN)/cyclonedx-gomod bin -json -noserial -version $(VERSION) -output $$name.cdx.json $$name; \
+	done
+	cd $(DIST) && sha256sum mabuild_* > checksums.txt
+	awk 'BEGIN {printf "{\n  \"version\": \"$(VERSION)\",\n  \"sha256\": {"} \
+		!/json$$/ {printf "%s\n    \"%s\": \"%s\"", comma, $$2, $$1; comma = ","} \
+		END {print "\n  }\n}"}' $(DIST)/checksums.txt > $(DIST)/release.json
+
+IMAGE ?= ghcr.io/mabuild/mabuild
+image: build ## build mabuild's own image with mabuild; PUSH=--push pushes it
+	$(BIN)/mabuild --platform linux/amd64,linux/arm64 -f cmd/mabuild/Dockerfile --build-arg VERSION=$(VERSION) \
+		-t $(IMAGE):$(VERSION) $(PUSH) .
+
+parity: setup ## compare every flag with buildx, write docs/parity.md (as root)
+	cd integration/bench && go test -count=1 -timeout 20m ./parity -run TestParity -update
 
 fuzz: ## run every fuzz target for 30 s
 	@set -e; go list ./... | while read -r pkg; do for f in $$(go test -list '^Fuzz' $$pkg | grep ^Fuzz); do \
 		go test -run '^$$' -fuzz "^$$f\$$" -fuzztime 30s $$pkg; done; done
 
 clean: ## delete what was built
-	rm -rf $(BIN)
+	rm -rf $(BIN) $(DIST)

@@ -39,6 +39,11 @@ type Options struct {
 	Publisher Publisher
 	// Jobs is how many platforms are built at the same time; zero is all.
 	Jobs int
+	// EmulatedJobs is how many of those that Emulated reports are built at the same
+	// time, because each takes much of something; zero is all. The others start before
+	// them.
+	EmulatedJobs int
+	Emulated     func(planner.Job) bool
 	// KeepGoing lets the other jobs end when one fails, so that all failures are told.
 	// Nothing is published all the same.
 	KeepGoing bool

@@ -53,16 +53,23 @@ func (j *jobs) run(ctx context.Context) error {
 	defer cancel(nil)
 	var group errgroup.Group
 	group.SetLimit(max(limit, 1))
-	for _, i := range order(j.plan, j.opts.Weight, limit) {
+	free, queued := j.queues(limit)
+	for _, i := range free {
+		group.Go(func() error { return j.start(running, cancel, i) })
+	}
+	next := make(chan int, len(queued))
+	for _, i := range queued {
+		next <- i
+	}
+	close(next)
+	for range min(j.opts.EmulatedJobs, len(queued)) {
 		group.Go(func() error {
-			if context.Cause(running) != nil {
-				return context.Cause(running)
+			for i := range next {
+				if err := j.start(running, cancel, i); err != nil {
+					return err
+				}
 			}
-			err := j.one(running, i)
-			if err != nil && context.Cause(running) == nil {
-				cancel(fmt.Errorf("%w: %w", errSibling, err))
-			}
-			return err
+			return nil
 		})
 	}
 	if err := group.Wait(); err == nil {
@@ -76,6 +83,35 @@ func (j *jobs) run(ctx context.Context) error {
 		return first
 	}
 	return cause
+}
+
+// queues are the numbers of the jobs that start when there is room in all, and of those
+// that wait for each other beside that.
+func (j *jobs) queues(limit int) (free, queued []int) {
+	few := j.opts.EmulatedJobs > 0 && j.opts.Emulated != nil
+	if few {
+		limit = min(limit, j.opts.EmulatedJobs)
+	}
+	for _, i := range order(j.plan, j.opts.Weight, limit) {
+		if few && j.opts.Emulated(j.plan.Jobs[i]) {
+			queued = append(queued, i)
+		} else {
+			free = append(free, i)
+		}
+	}
+	return free, queued
+}
+
+// start runs a job unless another one has failed. Its error ends the others.
+func (j *jobs) start(running context.Context, cancel context.CancelCauseFunc, i int) error {
+	if context.Cause(running) != nil {
+		return context.Cause(running)
+	}
+	err := j.one(running, i)
+	if err != nil && context.Cause(running) == nil {
+		cancel(fmt.Errorf("%w: %w", errSibling, err))
+	}
+	return err
 }
 
 // one runs a job. Its error ends the other jobs.

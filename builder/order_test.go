@@ -2,6 +2,7 @@ package builder_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -83,5 +84,61 @@ func TestBuildStartsTheLongestFirst(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Emulated jobs wait for each other, the longest first, and native ones for nothing.
+func TestBuildLimitsEmulatedJobs(t *testing.T) {
+	names := []string{"linux/arm64", "linux/amd64", "linux/s390x", "linux/riscv64", "linux/arm/v7"}
+	weights := map[string]time.Duration{"linux/arm64": time.Minute, "linux/s390x": time.Hour, "linux/riscv64": time.Second}
+	emulated := func(job planner.Job) bool { return weights[nameOf(job)] > 0 }
+	started, release := make(chan string), make(map[string]chan struct{})
+	for _, name := range names {
+		release[name] = make(chan struct{})
+	}
+	built := make(chan error)
+	go func() {
+		_, err := builder.Build(t.Context(), expand(t, names...), builder.Options{
+			EmulatedJobs: 1, Emulated: emulated, Weight: func(job planner.Job) time.Duration { return weights[nameOf(job)] },
+			Solver: solver(func(_ context.Context, job planner.Job) ([]ocispec.Descriptor, error) {
+				started <- nameOf(job)
+				<-release[nameOf(job)]
+				return []ocispec.Descriptor{image(job.Platform)}, nil
+			}),
+		})
+		built <- err
+	}()
+	first := []string{<-started, <-started, <-started}
+	slices.Sort(first)
+	if diff := cmp.Diff([]string{"linux/amd64", "linux/arm/v7", "linux/s390x"}, first); diff != "" {
+		t.Errorf("what started at once (-want +got):\n%s", diff)
+	}
+	for _, step := range [][2]string{{"linux/s390x", "linux/arm64"}, {"linux/arm64", "linux/riscv64"}} {
+		close(release[step[0]])
+		if got := <-started; got != step[1] {
+			t.Errorf("after %s came %s, want %s", step[0], got, step[1])
+		}
+	}
+	for _, name := range []string{"linux/riscv64", "linux/amd64", "linux/arm/v7"} {
+		close(release[name])
+	}
+	if err := <-built; err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A failure ends those that wait.
+func TestBuildEndsWaitingEmulatedJobs(t *testing.T) {
+	var ran []string
+	_, err := builder.Build(t.Context(), expand(t, "linux/arm64", "linux/s390x", "linux/riscv64"), builder.Options{
+		EmulatedJobs: 1, Emulated: func(planner.Job) bool { return true },
+		Solver: solver(func(_ context.Context, job planner.Job) ([]ocispec.Descriptor, error) {
+			ran = append(ran, nameOf(job)) // one at a time
+			return nil, context.DeadlineExceeded
+		}),
+	})
+	var failed *builder.JobError
+	if !errors.As(err, &failed) || len(ran) != 1 {
+		t.Errorf("%v after %v", err, ran)
 	}
 }

@@ -170,3 +170,10 @@ func TestBundledEmulator(t *testing.T) {
 	}
 	fails(t, cmd, 3, "Dockerfile:2", "linux/s390x", "qemu-user-static")
 }
+
+// TestForeignFrontend lets BuildKit speak of a Dockerfile that only another frontend
+// can read.
+func TestForeignFrontend(t *testing.T) {
+	dir := project(t, map[string]string{"Dockerfile": "# syntax=127.0.0.1:1/include/frontend:1\nINCLUDE common\nFROM busybox\n"})
+	fails(t, command(t, "--platform", "linux/amd64", dir), 6, "warning: what 127.0.0.1:1/include/frontend:1 does cannot be planned", "connection refused")
+}

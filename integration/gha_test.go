@@ -20,11 +20,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// actions is the cache service of GitHub Actions, in its first version.
+// actions is the cache service of GitHub Actions, in both versions.
 type actions struct {
 	url string
 
 	mu      sync.Mutex
+	refused int      // what it answers, if it is not zero
 	keys    []string // by ID, from 1
 	content map[string][]byte
 	pending map[string][]byte
@@ -39,13 +40,23 @@ func newActions(t *testing.T) *actions {
 	mux.HandleFunc("POST "+api+"/caches", a.reserve)
 	mux.HandleFunc("PATCH "+api+"/caches/{id}", a.upload)
 	mux.HandleFunc("POST "+api+"/caches/{id}", a.commit)
+	a.serveV2(mux)
 	mux.HandleFunc("GET /blob/{id}", func(w http.ResponseWriter, r *http.Request) {
 		a.mu.Lock()
 		body := a.content[a.key(r)]
 		a.mu.Unlock()
 		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
 	})
-	server := httptest.NewServer(mux)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a.mu.Lock()
+		refused := a.refused
+		a.mu.Unlock()
+		if refused != 0 {
+			http.Error(w, "later", refused)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	}))
 	t.Cleanup(server.Close)
 	a.url = server.URL + "/"
 	return a
@@ -129,10 +140,21 @@ func token() string {
 
 // TestActionsCache: the engine has GitHub's cache, with a scope for each platform.
 func TestActionsCache(t *testing.T) {
+	for version, variables := range map[string]func(*actions) []string{
+		"1": func(a *actions) []string { return []string{"ACTIONS_CACHE_URL=" + a.url} },
+		"2": func(a *actions) []string {
+			return []string{"ACTIONS_CACHE_SERVICE_V2=true", "ACTIONS_RESULTS_URL=" + a.url, "ACTIONS_CACHE_URL=http://127.0.0.1:1/"}
+		},
+	} {
+		t.Run("version "+version, func(t *testing.T) { testActionsCache(t, variables) })
+	}
+}
+
+func testActionsCache(t *testing.T, variables func(*actions) []string) {
 	service := newActions(t)
 	dir := randomProject(t)
 	within := func(cmd *exec.Cmd) *exec.Cmd {
-		cmd.Env = append(cmd.Env, "ACTIONS_RUNTIME_TOKEN="+token(), "ACTIONS_CACHE_URL="+service.url)
+		cmd.Env = append(append(cmd.Env, "ACTIONS_RUNTIME_TOKEN="+token()), variables(service)...)
 		return cmd
 	}
 	first := outputs(t, within(command(t, "--cache-to", "type=gha,mode=max", "--cache-from", "type=gha", dir)))
@@ -147,5 +169,12 @@ func TestActionsCache(t *testing.T) {
 	outputs(t, within(command(t, "--cache-to", "type=gha,mode=max", dir)))
 	if n := len(service.indexes()); n != 4 {
 		t.Errorf("%d indexes after the second export: %v", n, service.indexes())
+	}
+	// A service that has had enough is a warning, and no reason not to build.
+	service.refuse(http.StatusTooManyRequests)
+	dir = randomProject(t)
+	busy := finish(t, within(command(t, "--platform", "linux/amd64", "--cache-to", "type=gha,timeout=5s,ignore-error=true", "-o", t.TempDir(), dir)))
+	if busy.code != 0 || !strings.Contains(busy.stderr, "429") && !strings.Contains(busy.stderr, "cache") {
+		t.Errorf("exit code %d\n%s", busy.code, busy.stderr)
 	}
 }

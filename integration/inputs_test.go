@@ -353,7 +353,7 @@ func TestCall(t *testing.T) {
 				t.Errorf("exit code %d, want %d\n%s", res.code, test.code, res.stderr)
 			}
 			for _, part := range test.want {
-				if !strings.Contains(res.stdout, part) {
+				if !strings.Contains(res.stdout+res.stderr, part) {
 					t.Errorf("no %q in:\n%s%s", part, res.stdout, res.stderr)
 				}
 			}

@@ -89,7 +89,7 @@ func setUp(run func() int) (code int, err error) {
 func (l *lab) environment(state string) []string {
 	return append(os.Environ(),
 		"MABUILD_STATE_DIR="+state, "XDG_DATA_HOME="+filepath.Join(filepath.Dir(state), "data"),
-		"MABUILD_ENGINE_CONFIG="+l.config, "BUILDKIT_HOST=", "DOCKER_CONFIG="+filepath.Join(filepath.Dir(state), "docker"))
+		"MABUILD_ENGINE_CONFIG="+l.config, "BUILDKIT_HOST=", "MABUILD_CI=plain", "DOCKER_CONFIG="+filepath.Join(filepath.Dir(state), "docker"))
 }
 
 // result is how a run of mabuild ended.

@@ -2,20 +2,15 @@ package buildkit
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"maps"
 	"time"
 
-	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/platforms"
 	"github.com/docker/cli/cli/config"
 	"github.com/moby/buildkit/client"
-	"github.com/moby/buildkit/exporter/containerimage/exptypes"
+	"github.com/moby/buildkit/identity"
 	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/session/auth/authprovider"
 	digest "github.com/opencontainers/go-digest"
@@ -53,20 +48,6 @@ type Options struct {
 	Emulator func(ocispec.Platform) string
 	// Logger hears about second tries; nil discards.
 	Logger *slog.Logger
-}
-
-// Export is one way of delivering a job's result.
-type Export struct {
-	// Type is BuildKit's name of the exporter: image, oci, local or tar.
-	Type string
-	// Attrs are the exporter's attributes.
-	Attrs map[string]string
-	// Store receives blobs and manifests of an oci export.
-	Store content.Store
-	// Dir receives the files of a local export.
-	Dir string
-	// Tar opens the file that a tar export writes.
-	Tar func() (io.WriteCloser, error)
 }
 
 // Solver solves jobs on one node. It is safe for concurrent use.
@@ -174,7 +155,7 @@ func (s *Solver) solve(ctx context.Context, job planner.Job) ([]ocispec.Descript
 		s.blameEmulator(failure, err, job)
 		return nil, failure
 	}
-	images, err := s.imagesOf(ctx, res.ExporterResponse, job)
+	images, err := s.imagesOf(ctx, res.ExporterResponse, request.Ref, job)
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		return nil, cause
 	}
@@ -218,6 +199,7 @@ func (s *Solver) solveOpt(job planner.Job) (client.SolveOpt, error) {
 		}
 	}
 	opt := client.SolveOpt{
+		Ref:           identity.NewID(),
 		Frontend:      "dockerfile.v0",
 		FrontendAttrs: attrs,
 		Session:       append([]session.Attachable{s.auth}, s.opts.Source.attachables...),
@@ -225,37 +207,8 @@ func (s *Solver) solveOpt(job planner.Job) (client.SolveOpt, error) {
 	}
 	s.opts.Inputs.add(&opt, job, s.lacking)
 	opt.Session = withSecrets(opt.Session, brought)
-	if s.opts.Exports == nil {
-		return opt, nil
-	}
-	for _, export := range s.opts.Exports(job) {
-		entry := client.ExportEntry{
-			Type: export.Type, Attrs: maps.Clone(export.Attrs),
-			OutputDir: export.Dir, OutputStore: export.Store,
-		}
-		if export.Tar != nil {
-			entry.Output = func(map[string]string) (io.WriteCloser, error) { return export.Tar() }
-		}
-		opt.Exports = append(opt.Exports, entry)
-	}
-	return opt, nil
-}
-
-// imagesOf reads the image from an exporter's response.
-func (s *Solver) imagesOf(ctx context.Context, response map[string]string, job planner.Job) ([]ocispec.Descriptor, error) {
-	encoded, ok := response[exptypes.ExporterImageDescriptorKey]
-	if !ok {
-		return nil, nil
-	}
-	body, err := base64.StdEncoding.DecodeString(encoded)
-	if err != nil {
-		return nil, fmt.Errorf("decoding the exporter's descriptor: %w", err)
-	}
-	var desc ocispec.Descriptor
-	if err := json.Unmarshal(body, &desc); err != nil {
-		return nil, fmt.Errorf("decoding the exporter's descriptor: %w", err)
-	}
-	return s.flatten(ctx, desc, job)
+	err := addExports(&opt, s.exportsOf(job))
+	return opt, err
 }
 
 func isLocked(err error) bool {

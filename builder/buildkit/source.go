@@ -14,11 +14,12 @@ import (
 	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
 	"github.com/moby/buildkit/session"
-	"github.com/moby/buildkit/session/filesync"
 	"github.com/moby/buildkit/session/grpchijack"
 	"github.com/moby/buildkit/util/staticfs"
 	"github.com/tonistiigi/fsutil"
 	fstypes "github.com/tonistiigi/fsutil/types"
+
+	"github.com/mabuild/mabuild/builder/buildkit/internal/transfer"
 )
 
 // Names that the dockerfile frontend gives its local sources.
@@ -95,7 +96,7 @@ func (n *Node) Offer(ctx context.Context, opts SourceOptions) (*Source, error) {
 	if source.session, err = session.NewSession(ctx, "mabuild:"+key); err != nil {
 		return nil, fmt.Errorf("opening the source session: %w", err)
 	}
-	source.session.Allow(filesync.NewFSSyncProvider(source.offered))
+	source.session.Allow(transfer.NewProvider(source.offered))
 	// The session must outlive a cancelled build until its jobs have returned.
 	running := context.WithoutCancel(ctx)
 	go func() {
@@ -234,7 +235,7 @@ func (s *Source) attrs(set map[string]string) {
 // openFS is a directory as BuildKit's own client offers it: owned by root, so that
 // two people get the same layers.
 func openFS(dir string) (fsutil.FS, error) {
-	files, err := fsutil.NewFS(dir)
+	files, err := transfer.Open(dir)
 	if err != nil {
 		return nil, fmt.Errorf("opening %q: %w", dir, err)
 	}

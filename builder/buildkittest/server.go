@@ -45,6 +45,7 @@ type Server struct {
 	locals   map[string]*transfer // by session and name
 	cache    []*controlapi.UsageRecord
 	prunes   []*controlapi.PruneRequest
+	made     map[string]map[int64]*controlapi.Descriptor // by the reference of a Solve
 }
 
 // New starts a server. It ends with the test.
@@ -68,6 +69,7 @@ func New(t testing.TB, opts Options) *Server {
 	s := &Server{
 		opts: opts, dir: dir, sessions: sessions, cache: slices.Clone(opts.Cache),
 		streams: map[string]*stream{}, locals: map[string]*transfer{},
+		made: map[string]map[int64]*controlapi.Descriptor{},
 		grpc: grpc.NewServer(
 			grpc.UnaryInterceptor(grpcerrors.UnaryServerInterceptor),
 			grpc.StreamInterceptor(grpcerrors.StreamServerInterceptor)),

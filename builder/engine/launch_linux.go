@@ -10,6 +10,8 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -181,10 +183,12 @@ func lastBytes(b []byte, n int) string {
 	return string(b[max(0, len(b)-n):])
 }
 
-// environment is what the engine gets of the caller's: everything, with the
-// places that runc and BuildKit derive from it moved into the state directory.
+// environment is what the engine gets of the caller's: everything but the secrets of
+// one build, with the places that runc and BuildKit derive from it moved into the
+// state directory.
 func environment(state State) []string {
-	return append(os.Environ(),
+	inherited := slices.DeleteFunc(os.Environ(), func(item string) bool { return strings.HasPrefix(item, "MABUILD_SECRET_") })
+	return append(inherited,
 		"XDG_RUNTIME_DIR="+string(state), // runc's state
 		// As root of a user namespace runc does without cgroups unless USER is root.
 		"USER=mabuild",

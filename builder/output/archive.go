@@ -18,30 +18,75 @@ import (
 	"github.com/mabuild/mabuild/builder/index"
 )
 
-// Archiver publishes a layout's image as an OCI archive.
+// Archiver publishes a layout's image as an archive, and adds it to no layout's
+// entries.
 type Archiver struct {
 	Keeper
 	// Dest is the file, or [Stdout].
 	Dest string
+	// Docker, if set, makes an archive that every docker load reads.
+	Docker *ForDocker
 	// Stdout is where [Stdout] leads; nil is the process's.
 	Stdout io.Writer
 }
 
-// Publish writes the archive: an OCI layout whose index has one entry per name.
+// ForDocker adds to an OCI archive the manifest.json of docker save. That has room for
+// one platform, which a Docker with the classic store loads; one with the containerd
+// store reads the index and loads all.
+type ForDocker struct {
+	// Platform is the one of manifest.json, or what can run on it. Without such an
+	// image it is the first one's.
+	Platform ocispec.Platform
+}
+
+// Publish writes the archive.
 func (a *Archiver) Publish(ctx context.Context, manifests []ocispec.Descriptor) (ocispec.Descriptor, error) {
-	root, err := a.Keeper.Publish(ctx, manifests)
+	root, err := a.assemble(ctx, manifests)
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
+	form := archive.WithSkipDockerManifest()
+	if a.Docker != nil {
+		form = archive.WithPlatform(a.Docker.matcher(manifests))
+	}
+	layout := a.Layout
+	if a.From != nil {
+		layout = a.From
+	}
 	return root, writeTo(a.Dest, a.Stdout, func(w io.Writer) error {
-		return WriteArchive(ctx, w, a.Layout, root, a.Names)
+		return writeArchive(ctx, w, layout, root, a.Names, form)
 	})
 }
 
+// matcher matches the platform of manifest.json.
+func (d *ForDocker) matcher(manifests []ocispec.Descriptor) platforms.MatchComparer {
+	runs := platforms.Only(d.Platform)
+	var first *ocispec.Platform
+	for _, desc := range manifests {
+		if _, ok := index.Subject(desc); ok || desc.Platform == nil {
+			continue
+		}
+		if runs.Match(*desc.Platform) {
+			return runs
+		}
+		if first == nil {
+			first = desc.Platform
+		}
+	}
+	if first == nil {
+		return runs
+	}
+	return platforms.OnlyStrict(*first)
+}
+
 // WriteArchive writes an image of a layout as an OCI archive that containerd,
-// podman, skopeo and docker (25 and later) load. Same image, same bytes. Names are
-// normalised as docker does.
+// podman, skopeo and docker (25 and later) load: an OCI layout whose index has one
+// entry per name. Same image, same bytes. Names are normalised as docker does.
 func WriteArchive(ctx context.Context, w io.Writer, layout *Layout, root ocispec.Descriptor, names []string) error {
+	return writeArchive(ctx, w, layout, root, names, archive.WithSkipDockerManifest())
+}
+
+func writeArchive(ctx context.Context, w io.Writer, layout *Layout, root ocispec.Descriptor, names []string, form archive.ExportOpt) error {
 	full, err := fullNames(names)
 	if err != nil {
 		return err
@@ -54,7 +99,7 @@ func WriteArchive(ctx context.Context, w io.Writer, layout *Layout, root ocispec
 	out := &remember{w: w}
 	root.Annotations = index.Public(root.Annotations) // without an entry's own name
 	err = archive.Export(ctx, layout.Blobs(), out,
-		archive.WithManifest(root, full...), archive.WithSkipDockerManifest(), archive.WithAllPlatforms())
+		archive.WithManifest(root, full...), archive.WithAllPlatforms(), form)
 	if err == nil {
 		err = out.err
 	}
@@ -134,7 +179,9 @@ type Tars struct {
 	Stdout io.Writer
 	// Platforms in the order in which they are written.
 	Platforms []ocispec.Platform
-	dir       string
+	// Split is that of the [Spec].
+	Split *bool
+	dir   string
 }
 
 // Open creates the file for one platform's archive.
@@ -164,20 +211,38 @@ func (t *Tars) part(platform ocispec.Platform) string {
 }
 
 // Publish writes the joined archive. One platform's archive is passed on as it is.
-func (t *Tars) Publish(context.Context, []ocispec.Descriptor) (ocispec.Descriptor, error) {
-	return ocispec.Descriptor{}, writeTo(t.Dest, t.Stdout, func(w io.Writer) error {
-		if len(t.Platforms) == 1 {
+func (t *Tars) Publish(ctx context.Context, _ []ocispec.Descriptor) (ocispec.Descriptor, error) {
+	return ocispec.Descriptor{}, writeTo(t.Dest, t.Stdout, func(dest io.Writer) error {
+		w := writerFunc(func(p []byte) (int, error) {
+			if cause := context.Cause(ctx); cause != nil {
+				return 0, cause
+			}
+			return dest.Write(p)
+		})
+		split := splits(t.Split, len(t.Platforms))
+		if len(t.Platforms) == 1 && !split {
 			return copyFile(w, t.part(t.Platforms[0]))
 		}
 		out := tar.NewWriter(w)
+		shared := make(sharedNames)
 		for _, platform := range t.Platforms {
-			if err := appendTar(out, t.part(platform), PlatformDir(platform)); err != nil {
+			var err error
+			if split {
+				err = appendTar(out, t.part(platform), PlatformDir(platform))
+			} else {
+				err = shared.appendTar(out, t.part(platform))
+			}
+			if err != nil {
 				return fmt.Errorf("joining the archive of %s: %w", platforms.Format(platform), err)
 			}
 		}
 		return out.Close()
 	})
 }
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 func copyFile(w io.Writer, name string) error {
 	f, err := os.Open(name)

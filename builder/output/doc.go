@@ -9,14 +9,18 @@
 //	type=image[,name=REF][,push=true]   a registry with push=true, else the image store
 //	type=registry[,name=REF]            type=image,push=true
 //	type=oci[,dest=FILE|-][,tar=false]  an OCI layout, as an archive or (tar=false) a directory
+//	type=docker[,dest=FILE|-]           an archive for docker load, or a running Docker
 //	type=local,dest=DIR                 the files of the image
 //	type=tar,dest=FILE|-                the files of the image in one archive
 //
 // With several platforms, local and tar put each platform's files in a directory
 // of its own (linux_arm64). A word without "=" is type=local,dest=WORD, and "-"
 // is type=tar,dest=-. Images take oci-mediatypes, compression,
-// compression-level, force-compression and rewrite-timestamp as BuildKit does.
-// Other keys are errors.
+// compression-level, force-compression, rewrite-timestamp and oci-artifact as BuildKit
+// does, and push-by-digest. Other keys are errors.
+//
+// Outputs with the same [Spec.ImageAttrs] have one image in common. For several
+// images of one build, [Twins] give each publisher its own.
 //
 // # Layouts
 //
@@ -33,4 +37,8 @@
 // plain manifest, several as one flat index. A registry gets each name last,
 // once, and is asked what the name leads to afterwards; nothing is tagged before
 // all platforms are there.
+//
+// What was interrupted leaves nothing behind: files and directories appear when
+// everything that belongs to them is here ([Files], [Archiver], [Tars]), and names are
+// written all or none, as long as the registry answers.
 package output

@@ -22,13 +22,27 @@ import (
 var ErrInUse = errors.New("the image store is in use by a build")
 
 // Use keeps [Layout.Prune] away while content is written that no entry leads to
-// yet. The returned function ends that.
+// yet. The returned function ends that, and deletes what was not written to its end.
 func (l *Layout) Use() (release func() error, err error) {
 	lock := flock.New(l.useFile())
 	if err := lock.RLock(); err != nil {
 		return nil, fmt.Errorf("locking the image layout: %w", err)
 	}
-	return lock.Unlock, nil
+	return func() error {
+		return errors.Join(l.removeBegun(), lock.Unlock())
+	}, nil
+}
+
+// removeBegun deletes what was not written to its end through this layout. Others may
+// be writing theirs.
+func (l *Layout) removeBegun() error {
+	references, err := filepath.Glob(filepath.Join(l.dir, "ingest", "*", "ref"))
+	for _, file := range references {
+		if reference, readErr := os.ReadFile(file); readErr == nil && strings.HasSuffix(string(reference), l.blobs.suffix) {
+			err = errors.Join(err, os.RemoveAll(filepath.Dir(file)))
+		}
+	}
+	return err
 }
 
 func (l *Layout) useFile() string { return filepath.Join(l.dir, "use.lock") }

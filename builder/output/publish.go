@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/distribution/reference"
@@ -55,6 +56,12 @@ type Pusher struct {
 	Names []string
 	// Annotations are for the index.
 	Annotations Annotations
+	// ByDigest writes no tag: the names are repositories, and what is published has its
+	// digest there as its only name.
+	ByDigest bool
+	// Attest brings an attestation to ref, a repository and a digest. Nil is for those
+	// that the repositories have already.
+	Attest func(ctx context.Context, ref string, desc ocispec.Descriptor) error
 }
 
 // PartialError says which names were written before one could not be.
@@ -70,19 +77,35 @@ func (e *PartialError) Error() string {
 
 func (e *PartialError) Unwrap() error { return e.Err }
 
-// Publish writes every name once, last, after all repositories have all images.
+// grace is how long names are still written after an interrupt. All or none of them is
+// better than some, and of one alone it would not be known whether it was written.
+const grace = 3 * time.Second
+
+// outlast returns a context that ends a while after ctx, for the same reason.
+func outlast(ctx context.Context, grace time.Duration) (context.Context, func()) {
+	longer, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		select {
+		case <-time.After(grace):
+			cancel(context.Cause(ctx))
+		case <-longer.Done():
+		}
+	})
+	return longer, func() {
+		stop()
+		cancel(nil)
+	}
+}
+
+// Publish writes every name once, last, after all repositories have all images. Once
+// it has begun to write names, it goes on for some seconds after the end of ctx.
 func (p *Pusher) Publish(ctx context.Context, manifests []ocispec.Descriptor) (ocispec.Descriptor, error) {
 	if len(p.Names) == 0 {
 		return ocispec.Descriptor{}, errors.New("pushing needs a name: add -t REGISTRY/NAME:TAG")
 	}
-	repositories, err := Repositories(p.Names)
+	repositories, err := p.Gather(ctx, manifests)
 	if err != nil {
 		return ocispec.Descriptor{}, err
-	}
-	for _, repository := range repositories {
-		if err := p.Registry.WaitFor(ctx, repository, manifests...); err != nil {
-			return ocispec.Descriptor{}, err
-		}
 	}
 	root, body, err := p.Annotations.join(ctx, manifests, func(ctx context.Context, desc ocispec.Descriptor) ([]byte, error) {
 		return p.Registry.Fetch(ctx, p.Names[0], desc)
@@ -90,15 +113,61 @@ func (p *Pusher) Publish(ctx context.Context, manifests []ocispec.Descriptor) (o
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
-	for i, name := range p.Names {
+	if cause := context.Cause(ctx); cause != nil {
+		return ocispec.Descriptor{}, cause
+	}
+	ctx, done := outlast(ctx, grace)
+	defer done()
+	names := p.Names
+	if p.ByDigest {
+		names = nil
+		for _, repository := range repositories {
+			names = append(names, repository+"@"+root.Digest.String())
+		}
+	}
+	for i, name := range names {
 		if err := p.Registry.PushManifest(ctx, name, root, body); err != nil {
 			if i > 0 {
-				err = &PartialError{Done: p.Names[:i], Left: p.Names[i:], Err: err}
+				err = &PartialError{Done: names[:i], Left: names[i:], Err: err}
 			}
 			return ocispec.Descriptor{}, err
 		}
 	}
 	return root, nil
+}
+
+// Gather waits until every repository has the manifests, attestations included, and
+// returns the repositories. No name is written.
+func (p *Pusher) Gather(ctx context.Context, manifests []ocispec.Descriptor) ([]string, error) {
+	repositories, err := Repositories(p.Names)
+	if err != nil {
+		return nil, err
+	}
+	for _, repository := range repositories {
+		if err := p.attest(ctx, repository, manifests); err != nil {
+			return nil, err
+		}
+		if err := p.Registry.WaitFor(ctx, repository, manifests...); err != nil {
+			return nil, err
+		}
+	}
+	return repositories, nil
+}
+
+// attest brings the attestations among the manifests to a repository.
+func (p *Pusher) attest(ctx context.Context, repository string, manifests []ocispec.Descriptor) error {
+	if p.Attest == nil {
+		return nil
+	}
+	for _, desc := range manifests {
+		if _, ok := index.Subject(desc); !ok {
+			continue
+		}
+		if err := p.Attest(ctx, repository+"@"+desc.Digest.String(), desc); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Repositories returns the names' repositories without tags, each once.
@@ -118,9 +187,12 @@ func Repositories(names []string) ([]string, error) {
 	return list, nil
 }
 
-// Keeper publishes to a layout that already has the platforms' blobs.
+// Keeper publishes to a layout.
 type Keeper struct {
+	// Layout has the platforms' blobs already, unless From has them.
 	Layout *Layout
+	// From is another layout that has the platforms' blobs; nil is Layout.
+	From *Layout
 	// Names are the references to keep the image under; none keeps its digest.
 	Names []string
 	// Annotations are for the index.
@@ -129,16 +201,34 @@ type Keeper struct {
 
 // Publish adds the image to the layout's entries.
 func (k *Keeper) Publish(ctx context.Context, manifests []ocispec.Descriptor) (ocispec.Descriptor, error) {
-	root, body, err := k.Annotations.join(ctx, manifests, func(ctx context.Context, desc ocispec.Descriptor) ([]byte, error) {
-		return content.ReadBlob(ctx, k.Layout.Blobs(), desc)
-	})
+	root, err := k.assemble(ctx, manifests)
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
-	if len(manifests) > 1 {
-		if err := k.Layout.Write(ctx, root, body); err != nil {
+	if k.From != nil && k.From != k.Layout {
+		release, err := k.Layout.Use()
+		if err != nil {
+			return ocispec.Descriptor{}, err
+		}
+		defer func() { _ = release() }()
+		if err := k.Layout.Copy(ctx, k.From, root); err != nil {
 			return ocispec.Descriptor{}, err
 		}
 	}
 	return root, k.Layout.Add(root, k.Names...)
+}
+
+// assemble makes one image of the manifests where their blobs are.
+func (k *Keeper) assemble(ctx context.Context, manifests []ocispec.Descriptor) (ocispec.Descriptor, error) {
+	layout := k.From
+	if layout == nil {
+		layout = k.Layout
+	}
+	root, body, err := k.Annotations.join(ctx, manifests, func(ctx context.Context, desc ocispec.Descriptor) ([]byte, error) {
+		return content.ReadBlob(ctx, layout.Blobs(), desc)
+	})
+	if err == nil && len(manifests) > 1 {
+		err = layout.Write(ctx, root, body)
+	}
+	return root, err
 }

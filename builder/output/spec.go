@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -16,10 +15,11 @@ type Type string
 
 // The types that [Parse] knows.
 const (
-	Image Type = "image"
-	OCI   Type = "oci"
-	Local Type = "local"
-	Tar   Type = "tar"
+	Image  Type = "image"
+	OCI    Type = "oci"
+	Docker Type = "docker"
+	Local  Type = "local"
+	Tar    Type = "tar"
 )
 
 // Stdout is the destination that means standard output.
@@ -33,20 +33,21 @@ type Spec struct {
 	Names []string
 	// Push sends an image to the registries of its names.
 	Push bool
-	// Dest is a file, a directory or [Stdout].
+	// ByDigest pushes without writing a tag.
+	ByDigest bool
+	// Dest is a file, a directory or [Stdout]. A Docker image without one goes into a
+	// running Docker.
 	Dest string
+	// Context is the docker context of that Docker; empty is the current one.
+	Context string
 	// Directory asks for an OCI layout in a directory instead of an archive.
 	Directory bool
+	// Split gives each platform a directory of its own among files. Nil: if there are
+	// several.
+	Split *bool
 	// Attrs are passed to BuildKit's exporter.
 	Attrs map[string]string
 }
-
-// imageAttrs are BuildKit's attributes that are passed on as they are, keys all
-// that a specification can have.
-var (
-	imageAttrs = []string{"oci-mediatypes", "compression", "compression-level", "force-compression", "rewrite-timestamp"}
-	keys       = append([]string{"type", "name", "dest", "push", "tar"}, imageAttrs...)
-)
 
 // ErrSpec is the error of [Parse].
 var ErrSpec = errors.New("invalid output")
@@ -62,7 +63,7 @@ func Parse(value string) (Spec, error) {
 
 func parse(value string) (Spec, error) {
 	if strings.TrimSpace(value) == "" {
-		return Spec{}, errors.New("it is empty: use a directory, or type=image, oci, local or tar")
+		return Spec{}, errors.New("it is empty: use a directory, or type=image, oci, docker, local or tar")
 	}
 	fields, err := csvvalue.Fields(value, nil)
 	if err != nil {
@@ -94,11 +95,9 @@ func (s *Spec) set(key, val string) (err error) {
 		switch s.Type = Type(val); s.Type {
 		case "registry":
 			s.Type, s.Push = Image, true
-		case Image, OCI, Local, Tar:
-		case "docker":
-			return errors.New("type=docker is not supported; use type=oci, which docker load and podman load read")
+		case Image, OCI, Docker, Local, Tar:
 		default:
-			return fmt.Errorf("unknown type %q: use image, registry, oci, local or tar", val)
+			return fmt.Errorf("unknown type %q: use image, registry, oci, docker, local or tar", val)
 		}
 	case "name":
 		for name := range strings.SplitSeq(val, ",") {
@@ -115,22 +114,52 @@ func (s *Spec) set(key, val string) (err error) {
 		var tar bool
 		tar, err = parseBool(key, val)
 		s.Directory = !tar
+	case "context":
+		s.Context = val
+	case "platform-split":
+		var split bool
+		split, err = parseBool(key, val)
+		s.Split = &split
 	default:
-		if !slices.Contains(imageAttrs, key) {
-			return fmt.Errorf("key %q is not supported; use %s", key, strings.Join(keys, ", "))
-		}
-		s.Attrs[key] = val
+		return s.setImage(key, val)
 	}
 	return err
 }
 
 func (s *Spec) check() error {
+	if err := s.checkType(); err != nil {
+		return err
+	}
+	if err := s.checkAttrs(); err != nil {
+		return err
+	}
+	switch {
+	case s.Directory && s.Type != OCI:
+		return errors.New("tar=false is for type=oci; leave it away")
+	case s.Split != nil && s.Type != Local && s.Type != Tar:
+		return errors.New("platform-split is for the files of type=local and type=tar; leave it away")
+	case s.Context != "" && (s.Type != Docker || s.Dest != ""):
+		return errors.New("context is the docker context into which type=docker without dest loads; leave it away")
+	case s.ByDigest && !s.Push:
+		return errors.New("push-by-digest=true is for what is pushed: use type=registry, or add push=true")
+	}
+	if clean := filepath.Clean(s.Dest); s.Dest != "" && clean != Stdout { // ./- is a file
+		s.Dest = clean
+	}
+	return nil
+}
+
+func (s *Spec) checkType() error {
 	switch s.Type {
 	case "":
-		return errors.New("the type is missing: add type=image, oci, local or tar")
+		return errors.New("the type is missing: add type=image, oci, docker, local or tar")
 	case Image:
 		if s.Dest != "" {
 			return errors.New("type=image has no dest; use type=oci for a file")
+		}
+	case Docker:
+		if s.Push {
+			return errors.New("type=docker cannot be pushed; use type=registry, or mabuild push")
 		}
 	case OCI:
 		if s.Push {
@@ -143,7 +172,7 @@ func (s *Spec) check() error {
 			return errors.New("tar=false writes a directory: add dest=DIR")
 		}
 	case Local, Tar:
-		if len(s.Attrs) > 0 || len(s.Names) > 0 || s.Push {
+		if len(s.Attrs) > 0 || len(s.Names) > 0 || s.Push || s.ByDigest {
 			return fmt.Errorf("type=%s writes files, not an image: leave everything but dest away", s.Type)
 		}
 		if s.Type == Tar && s.Dest == "" {
@@ -155,12 +184,6 @@ func (s *Spec) check() error {
 		if s.Type == Local && s.Dest == Stdout {
 			return errors.New("type=local needs a directory; use type=tar,dest=- for standard output")
 		}
-	}
-	if s.Directory && s.Type != OCI {
-		return errors.New("tar=false is for type=oci; leave it away")
-	}
-	if clean := filepath.Clean(s.Dest); s.Dest != "" && clean != Stdout { // ./- is a file
-		s.Dest = clean
 	}
 	return nil
 }

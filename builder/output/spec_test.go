@@ -27,7 +27,17 @@ var specs = map[string]output.Spec{
 			"compression": "zstd", "compression-level": "9", "oci-mediatypes": "true", "force-compression": "true", "rewrite-timestamp": "true",
 		},
 	},
-	" TYPE =image":                      {Type: output.Image},
+	" TYPE =image": {Type: output.Image},
+	"type=image,compression=estargz,compression-level=9,unpack=false,store=true,name-canonical=true": {
+		Type: output.Image, Attrs: map[string]string{"compression": "estargz", "compression-level": "9"},
+	},
+	"type=image,push=true,push-by-digest=true,name-canonical=true,name=ghcr.io/me/app": {
+		Type: output.Image, Push: true, ByDigest: true, Names: []string{"ghcr.io/me/app"},
+	},
+	"type=docker":                       {Type: output.Docker},
+	"type=docker,context=lab,name=app":  {Type: output.Docker, Context: "lab", Names: []string{"app"}},
+	"type=docker,dest=app.tar":          {Type: output.Docker, Dest: "app.tar"},
+	"type=docker,dest=-":                {Type: output.Docker, Dest: "-"},
 	"type=oci":                          {Type: output.OCI, Dest: "-"},
 	"type=oci,dest=-":                   {Type: output.OCI, Dest: "-"},
 	"type=oci,dest=out//app.tar":        {Type: output.OCI, Dest: "out/app.tar"},
@@ -63,40 +73,52 @@ func TestParse(t *testing.T) {
 
 // What is wrong, and what to do about it.
 var badSpecs = map[string][2]string{
-	"":                             {"empty", "use a directory"},
-	" ":                            {"empty", "use a directory"},
-	"\n":                           {"empty", "use a directory"},
-	"dest=out":                     {"the type is missing", "add type="},
-	"push=true":                    {"the type is missing", "add type="},
-	"type=":                        {`unknown type ""`, "use image"},
-	"type=oic":                     {`unknown type "oic"`, "use image"},
-	"type=Image":                   {`unknown type "Image"`, "use image"},
-	"type=docker,dest=app.tar":     {"type=docker is not supported", "use type=oci"},
-	"type=image,app.tar":           {`"app.tar" is not key=value`, "write dest=PATH"},
-	"type=image,":                  {`"" is not key=value`, "write dest=PATH"},
-	",":                            {`"" is not key=value`, "write dest=PATH"},
-	"type=image,dest=app.tar":      {"type=image has no dest", "use type=oci"},
-	"type=image,push=maybe":        {"push=maybe", "write push=true or push=false"},
-	"type=oci,tar=no":              {"tar=no", "write tar=true or tar=false"},
-	"type=image,push":              {`"push" is not key=value`, "write"},
-	"type=image,nam=app":           {`key "nam" is not supported`, "use type, name, dest, push"},
-	"type=image,=x":                {`key "" is not supported`, "use type"},
-	"type=image,annotation.a=b":    {`key "annotation.a" is not supported`, "use type"},
-	"type=registry,name=":          {"a name is empty", "write name=REGISTRY/NAME:TAG"},
-	`type=registry,"name=a,"`:      {"a name is empty", "write name=REGISTRY/NAME:TAG"},
-	"type=oci,push=true":           {"type=oci cannot be pushed", "use type=registry"},
-	"type=oci,tar=false":           {"tar=false writes a directory", "add dest=DIR"},
-	"type=oci,tar=false,dest=-":    {"tar=false writes a directory", "add dest=DIR"},
-	"type=tar,tar=false":           {"tar=false is for type=oci", "leave it away"},
-	"type=image,tar=false":         {"tar=false is for type=oci", "leave it away"},
-	"type=local":                   {"type=local writes a directory", "add dest=DIR"},
-	"type=local,dest=":             {"type=local writes a directory", "add dest=DIR"},
-	"type=local,dest=-":            {"type=local needs a directory", "use type=tar,dest=-"},
-	"type=local,dest=out,name=app": {"type=local writes files", "leave everything but dest away"},
-	"type=tar,compression=zstd":    {"type=tar writes files", "leave everything but dest away"},
-	"type=local,dest=o,push=true":  {"type=local writes files", "leave everything but dest away"},
-	`type=image,name=a"b`:          {`bare "`, "double quotes"},
-	`"type=image`:                  {`"`, "double quotes"},
+	"":                                  {"empty", "use a directory"},
+	" ":                                 {"empty", "use a directory"},
+	"\n":                                {"empty", "use a directory"},
+	"dest=out":                          {"the type is missing", "add type="},
+	"push=true":                         {"the type is missing", "add type="},
+	"type=":                             {`unknown type ""`, "use image"},
+	"type=oic":                          {`unknown type "oic"`, "use image"},
+	"type=Image":                        {`unknown type "Image"`, "use image"},
+	"type=docker,push=true":             {"type=docker cannot be pushed", "use type=registry"},
+	"type=docker,tar=false":             {"tar=false is for type=oci", "leave it away"},
+	"type=image,context=lab":            {"context is the docker context", "leave it away"},
+	"type=image,push-by-digest=1":       {"push-by-digest=true is for what is pushed", "use type=registry"},
+	"type=image,unpack=true":            {"unpack=true is not supported", "mabuild run"},
+	"type=image,store=false":            {"store=false is not supported", "leave store away"},
+	"type=image,compression=lz4":        {"compression=lz4 is unknown", "use gzip"},
+	"type=image,compression-level=best": {"compression-level=best is not a number", "up to 9"},
+	"type=image,compression-level=10":   {"compression-level=10 is too high", "up to 9"},
+	"type=image,compression=uncompressed,compression-level=1": {"has no levels", "leave compression-level away"},
+	"type=image,compression=estargz,oci-mediatypes=false":     {"needs OCI media types", "leave oci-mediatypes=false away"},
+	"type=image,dangling-name-prefix=x":                       {"is not supported", "leave it away"},
+	"type=registry,registry.insecure=true":                    {"is not supported", "--engine-config"},
+	"type=image,app.tar":                                      {`"app.tar" is not key=value`, "write dest=PATH"},
+	"type=image,":                                             {`"" is not key=value`, "write dest=PATH"},
+	",":                                                       {`"" is not key=value`, "write dest=PATH"},
+	"type=image,dest=app.tar":                                 {"type=image has no dest", "use type=oci"},
+	"type=image,push=maybe":                                   {"push=maybe", "write push=true or push=false"},
+	"type=oci,tar=no":                                         {"tar=no", "write tar=true or tar=false"},
+	"type=image,push":                                         {`"push" is not key=value`, "write"},
+	"type=image,nam=app":                                      {`key "nam" is not supported`, "use type, name, dest, push"},
+	"type=image,=x":                                           {`key "" is not supported`, "use type"},
+	"type=image,annotation.a=b":                               {`key "annotation.a" is not supported`, "by --annotation"},
+	"type=registry,name=":                                     {"a name is empty", "write name=REGISTRY/NAME:TAG"},
+	`type=registry,"name=a,"`:                                 {"a name is empty", "write name=REGISTRY/NAME:TAG"},
+	"type=oci,push=true":                                      {"type=oci cannot be pushed", "use type=registry"},
+	"type=oci,tar=false":                                      {"tar=false writes a directory", "add dest=DIR"},
+	"type=oci,tar=false,dest=-":                               {"tar=false writes a directory", "add dest=DIR"},
+	"type=tar,tar=false":                                      {"tar=false is for type=oci", "leave it away"},
+	"type=image,tar=false":                                    {"tar=false is for type=oci", "leave it away"},
+	"type=local":                                              {"type=local writes a directory", "add dest=DIR"},
+	"type=local,dest=":                                        {"type=local writes a directory", "add dest=DIR"},
+	"type=local,dest=-":                                       {"type=local needs a directory", "use type=tar,dest=-"},
+	"type=local,dest=out,name=app":                            {"type=local writes files", "leave everything but dest away"},
+	"type=tar,compression=zstd":                               {"type=tar writes files", "leave everything but dest away"},
+	"type=local,dest=o,push=true":                             {"type=local writes files", "leave everything but dest away"},
+	`type=image,name=a"b`:                                     {`bare "`, "double quotes"},
+	`"type=image`:                                             {`"`, "double quotes"},
 }
 
 func TestParseErrors(t *testing.T) {
@@ -130,6 +152,12 @@ func format(spec output.Spec) string {
 	if spec.Directory {
 		fields = append(fields, "tar=false")
 	}
+	if spec.ByDigest {
+		fields = append(fields, "push-by-digest=true")
+	}
+	if spec.Context != "" {
+		fields = append(fields, "context="+spec.Context)
+	}
 	for _, key := range slices.Sorted(maps.Keys(spec.Attrs)) {
 		fields = append(fields, key+"="+spec.Attrs[key])
 	}
@@ -158,6 +186,10 @@ func FuzzParse(f *testing.F) {
 		case output.Image:
 			if spec.Dest != "" || spec.Directory {
 				t.Errorf("an image with a destination: %+v", spec)
+			}
+		case output.Docker:
+			if spec.Push || spec.Directory {
+				t.Errorf("a Docker image that is pushed, or a directory: %+v", spec)
 			}
 		case output.OCI, output.Local, output.Tar:
 			if spec.Dest == "" || spec.Push {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"os"
 	"time"
@@ -27,6 +28,7 @@ type buildFlags struct {
 	metadataFile string
 	reportFile   string
 	errorFile    string
+	resultsFile  string
 	iidFile      string
 	engineConfig string
 	node         string
@@ -41,6 +43,7 @@ type buildFlags struct {
 	pins         []string
 	jobs         jobFlags
 	inputs       inputFlags
+	shards       shardFlags
 }
 
 const buildLong = `Build the Dockerfile in CONTEXT for every platform, at the same time, and deliver
@@ -74,38 +77,47 @@ func newBuildCommand() *cobra.Command {
 			if len(args) == 0 {
 				return usagef("the build context is missing; the current directory is `.`: mabuild [flags] .")
 			}
-			options, err := flags.options(args[0])
-			if err != nil {
-				return err
-			}
-			run := build
-			if options.inputs.call != nil {
-				run = runCall
-			}
-			err = run(cmd.Context(), &options)
-			if err != nil && flags.errorFile != "" {
-				err = errors.Join(err, writeJSON(flags.errorFile, newFailures(err)))
-			}
-			return err
+			return flags.run(cmd.Context(), args[0])
 		},
 	}
-	set := cmd.Flags()
-	flags.addPlanFlags(set)
-	set.StringArrayVar(&flags.labels, "label", nil, "set a label of the images: `[PLATFORM:]NAME=VALUE`")
-	set.StringArrayVarP(&flags.tags, "tag", "t", nil, "name of the result: `REF` is REGISTRY/NAME:TAG; may be given several times")
-	set.BoolVar(&flags.push, "push", false, "push the result to the registries of its names (same as -o type=registry)")
-	set.BoolVar(&flags.load, "load", false, "bring the result into a running Docker, too: all platforms, or its own")
-	set.StringArrayVarP(&flags.outputs, "output", "o", nil, "where the result goes, may be given several times: a directory, or a `SPEC` like type=image|registry|oci|local|tar,dest=…")
-	flags.addRunFlags(set)
-	flags.jobs.addFlags(set)
-	set.StringVar(&flags.metadataFile, "metadata-file", "", "write digests of the result and of every platform to this `FILE`, as JSON")
-	set.StringVar(&flags.errorFile, "error-file", "", "write what failed, for which platform and at which line to this `FILE`, as JSON, if the build fails")
-	set.StringVar(&flags.reportFile, "report", "", "write what the build did to this `FILE`: one HTML page with a timeline, sizes and findings")
-	set.StringVar(&flags.iidFile, "iidfile", "", "write the image's ID to this `FILE`")
-	set.StringVar(&flags.preflight, "preflight", "on", "look for bases that lack a platform before building: `on`, warn or off")
-	flags.verify.addFlags(set, "verify")
-	flags.inputs.addFlags(set)
+	flags.addFlags(cmd.Flags())
 	return cmd
+}
+
+// run does what the flags say.
+func (f *buildFlags) run(ctx context.Context, contextDir string) error {
+	options, err := f.options(contextDir)
+	if err != nil {
+		return err
+	}
+	return options.logged(func() error {
+		err := options.start(ctx)
+		if err != nil && f.errorFile != "" {
+			err = errors.Join(err, writeJSON(f.errorFile, newFailures(err)))
+		}
+		return err
+	})
+}
+
+// addFlags adds all flags of a build.
+func (f *buildFlags) addFlags(set *pflag.FlagSet) {
+	f.addPlanFlags(set)
+	set.StringArrayVar(&f.labels, "label", nil, "set a label of the images: `[PLATFORM:]NAME=VALUE`")
+	set.StringArrayVarP(&f.tags, "tag", "t", nil, "name of the result: `REF` is REGISTRY/NAME:TAG; may be given several times")
+	set.BoolVar(&f.push, "push", false, "push the result to the registries of its names (same as -o type=registry)")
+	set.BoolVar(&f.load, "load", false, "bring the result into a running Docker, too: all platforms, or its own")
+	set.StringArrayVarP(&f.outputs, "output", "o", nil, "where the result goes, may be given several times: a directory, or a `SPEC` like type=image|registry|oci|docker|local|tar,dest=…; those with other attributes are images of their own, of the same build")
+	f.addRunFlags(set)
+	f.jobs.addFlags(set)
+	f.shards.addFlags(set)
+	set.StringVar(&f.metadataFile, "metadata-file", "", "write digests of the result and of every platform to this `FILE`, as JSON")
+	set.StringVar(&f.errorFile, "error-file", "", "write what failed, for which platform and at which line to this `FILE`, as JSON, if the build fails")
+	set.StringVar(&f.resultsFile, "results", "", "write the digests as variables to this `FILE` (GitLab's dotenv), or into this directory, a file for each (Tekton)")
+	set.StringVar(&f.reportFile, "report", "", "write what the build did to this `FILE`: one HTML page with a timeline, sizes and findings")
+	set.StringVar(&f.iidFile, "iidfile", "", "write the image's ID to this `FILE`")
+	set.StringVar(&f.preflight, "preflight", "on", "look for bases that lack a platform before building: `on`, warn or off")
+	f.verify.addFlags(set, "verify")
+	f.inputs.addFlags(set)
 }
 
 // addRunFlags adds the flags of everything that runs steps.
@@ -122,7 +134,11 @@ func (f *buildFlags) addRunFlags(set *pflag.FlagSet) {
 
 // addPlanFlags adds the flags that a plan has as well.
 func (f *buildFlags) addPlanFlags(set *pflag.FlagSet) {
-	set.StringSliceVar(&f.platforms, "platform", nil, "platforms to build, a `LIST` like linux/amd64,linux/arm64 (default: the builder's own)")
+	var platforms []string // as docker
+	if own := os.Getenv("DOCKER_DEFAULT_PLATFORM"); own != "" {
+		platforms = []string{own}
+	}
+	set.StringSliceVar(&f.platforms, "platform", platforms, "platforms to build, a `LIST` like linux/amd64,linux/arm64 (default: DOCKER_DEFAULT_PLATFORM, or the builder's own)")
 	set.StringVarP(&f.file, "file", "f", "", "`PATH` of the Dockerfile, its URL, or - for standard input (default: CONTEXT/Dockerfile)")
 	set.StringArrayVar(&f.buildArgs, "build-arg", nil, "set a build argument: `[PLATFORM:]NAME=VALUE`, or NAME to take the value from the environment")
 	set.StringArrayVar(&f.contexts, "build-context", nil, "take what is here for an image or a stage: `NAME=`DIRECTORY, or NAME=docker-image://REF, oci-layout://DIR[:TAG] or a URL; NAME::PLATFORM=… for one platform")

@@ -123,7 +123,7 @@ func runCall(ctx context.Context, o *buildOptions) error {
 		return err
 	}
 	solver, err := buildkit.NewSolver(buildkit.Options{
-		Node: node.Node, Source: source, Labels: o.labels, Pull: o.pull, Report: reporter(display), Logger: logger(),
+		Node: node.Node, Source: source, Labels: o.labels, Pull: o.pull, Report: (&screen{display: display}).report, Logger: logger(),
 		Inputs: o.forJobs(&caches{}, nil),
 	})
 	if err != nil {
@@ -195,7 +195,9 @@ func printChecks(w io.Writer, body []byte, file string) error {
 		if len(results.Warnings) > 0 {
 			fmt.Fprintln(w)
 		}
-		results.PrintErrorTo(w, named)
+		var mistake strings.Builder
+		results.PrintErrorTo(&mistake, named)
+		return errors.New(strings.TrimSpace(mistake.String()))
 	}
 	return nil
 }

@@ -35,6 +35,7 @@ type node struct {
 func (c connection) connect(ctx context.Context) (*node, error) {
 	if c.node != "" {
 		dialled, err := buildkit.Dial(ctx, c.node)
+		hangUp(ctx, dialled)
 		return &node{Node: dialled, address: c.node}, err
 	}
 	options, err := c.engineOptions()
@@ -54,12 +55,25 @@ func (c connection) connect(ctx context.Context) (*node, error) {
 		}
 		dialled, err := buildkit.Dial(ctx, lease.Address())
 		if err == nil {
+			hangUp(ctx, dialled)
 			return &node{Node: dialled, address: lease.Address(), lease: lease, missing: missing}, nil
 		}
 		if err = errors.Join(err, lease.Release()); try == 3 || context.Cause(ctx) != nil {
 			return nil, err
 		}
 	}
+}
+
+// hangUp ends the connection when a second signal comes: the first one waits for the
+// daemon to say that it cancelled what ran.
+func hangUp(ctx context.Context, dialled *buildkit.Node) {
+	context.AfterFunc(ctx, func() {
+		var interrupt *interruptError
+		if dialled != nil && errors.As(context.Cause(ctx), &interrupt) {
+			<-interrupt.again
+			_ = dialled.Close()
+		}
+	})
 }
 
 func (c connection) engineOptions() (engine.Options, error) {

@@ -53,7 +53,9 @@ func (r *remoteContext) url() string {
 	return r.opened.URL
 }
 
-func newContextClient() *contexts.Client { return contexts.New(contexts.Options{Logger: logger()}) }
+func (o *buildOptions) newContextClient() *contexts.Client {
+	return contexts.New(contexts.Options{Logger: logger(), Secret: o.inputs.secret})
+}
 
 // checkContext completes the places of the build context and the Dockerfile.
 func (o *buildOptions) checkContext() error {
@@ -131,7 +133,7 @@ func (o *buildOptions) loadFrom(ctx context.Context, dir string) ([]byte, error)
 		}
 	}
 	if o.remote == nil && isRemote(o.context) {
-		o.remote = &remoteContext{client: newContextClient()}
+		o.remote = &remoteContext{client: o.newContextClient()}
 	}
 	switch {
 	case o.dockerfile == stdin:
@@ -141,7 +143,7 @@ func (o *buildOptions) loadFrom(ctx context.Context, dir string) ([]byte, error)
 		}
 		return text, o.keepDockerfile(ctx, dir, text)
 	case isHTTP(o.dockerfile):
-		text, err := fetchDockerfile(ctx, o.dockerfile)
+		text, err := o.fetchDockerfile(ctx, o.dockerfile)
 		if err != nil {
 			return nil, err
 		}
@@ -198,8 +200,8 @@ func readLimited(r io.Reader) ([]byte, error) {
 }
 
 // fetchDockerfile reads a Dockerfile that is a URL.
-func fetchDockerfile(ctx context.Context, url string) ([]byte, error) {
-	client := newContextClient()
+func (o *buildOptions) fetchDockerfile(ctx context.Context, url string) ([]byte, error) {
+	client := o.newContextClient()
 	defer client.Close()
 	opened, err := client.Open(ctx, url)
 	if err != nil {

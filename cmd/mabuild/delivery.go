@@ -1,11 +1,7 @@
 package main
 
 import (
-	"cmp"
-	"fmt"
 	"io"
-	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -26,32 +22,35 @@ type delivery struct {
 	publisher builder.Publisher
 	// content has the images of all jobs; nil if they are none.
 	content verify.Source
+	// loads is what goes into a running Docker; nil is nothing.
+	loads *variant
 	// summary says where the result is.
 	summary func(*builder.Result) string
 	close   func()
 }
 
-// newDelivery delivers to all outputs, registries last. BuildKit fills one image
-// layout per Solve, so those outputs that need one share it.
+// newDelivery delivers to all outputs, registries last: names that others see move
+// when everything else is done.
 func newDelivery(o *buildOptions, plan *planner.Plan, node *buildkit.Node) (*delivery, error) {
-	var layouts []output.Spec
+	o.images = o.variants()
+	kept := slices.DeleteFunc(slices.Clone(o.images), func(v *variant) bool { return len(v.kept) == 0 })
 	var makers []func() (*delivery, error)
-	outputs := slices.Clone(o.outputs)
-	slices.SortStableFunc(outputs, func(a, b output.Spec) int { return cmp.Compare(rank(a), rank(b)) })
-	for _, spec := range outputs {
-		switch {
-		case spec.Type == output.Image && spec.Push:
-			makers = append(makers, func() (*delivery, error) { return pushDelivery(o, spec, node) })
-		case spec.Type == output.Local:
+	if len(kept) > 0 {
+		makers = append(makers, func() (*delivery, error) { return layoutDelivery(o, kept, node) })
+	}
+	for _, spec := range o.outputs {
+		switch spec.Type {
+		case output.Local:
 			makers = append(makers, func() (*delivery, error) { return localDelivery(spec, plan) })
-		case spec.Type == output.Tar:
+		case output.Tar:
 			makers = append(makers, func() (*delivery, error) { return tarDelivery(spec, plan) })
-		default:
-			layouts = append(layouts, spec)
+		default: // an image
 		}
 	}
-	if len(layouts) > 0 {
-		makers = slices.Insert(makers, 0, func() (*delivery, error) { return layoutDelivery(o, layouts) })
+	for _, v := range o.images {
+		if len(v.pushed) > 0 {
+			makers = append(makers, func() (*delivery, error) { return pushDelivery(o, v, node) })
+		}
 	}
 	var all []*delivery
 	for _, make := range makers {
@@ -68,14 +67,6 @@ func newDelivery(o *buildOptions, plan *planner.Plan, node *buildkit.Node) (*del
 		return all[0], nil
 	}
 	return joinDeliveries(all), nil
-}
-
-// rank is later for what others see.
-func rank(spec output.Spec) int {
-	if spec.Push {
-		return 1
-	}
-	return 0
 }
 
 // joinDeliveries makes one of several: a job exports to all of them in one Solve.
@@ -102,45 +93,25 @@ func joinDeliveries(all []*delivery) *delivery {
 		},
 	}
 	var publishers builder.Publishers
+	var places anywhere
 	for _, d := range all {
 		if d.publisher != nil {
 			publishers = append(publishers, d.publisher)
 		}
-		if joined.content == nil {
-			joined.content = d.content // the same images, whoever has them
+		if d.content != nil {
+			places = append(places, d.content)
 		}
+		if d.loads != nil {
+			joined.loads = d.loads
+		}
+	}
+	if len(places) > 0 {
+		joined.content = places
 	}
 	if len(publishers) > 0 {
 		joined.publisher = publishers
 	}
 	return joined
-}
-
-// pushDelivery lets the daemon push every image by its digest to every repository
-// and writes the tags from here.
-func pushDelivery(o *buildOptions, spec output.Spec, node *buildkit.Node) (*delivery, error) {
-	repositories, err := output.Repositories(o.names)
-	if err != nil {
-		return nil, err
-	}
-	client, err := o.registryClient()
-	if err != nil {
-		return nil, err
-	}
-	attrs := imageAttrs(spec)
-	attrs["name"] = strings.Join(repositories, ",")
-	attrs["push"] = "true"
-	attrs["push-by-digest"] = "true"
-	attrs["name-canonical"] = "true"
-	return &delivery{
-		exports:   same(buildkit.Export{Type: imageExporter, Attrs: attrs}),
-		publisher: &output.Pusher{Registry: client, Names: o.names, Annotations: o.inputs.annotations.ofIndex()},
-		content:   pushedContent{node, inRegistry{client, o.names[0]}},
-		summary: func(*builder.Result) string {
-			return "Pushed " + strings.Join(o.names, ", ")
-		},
-		close: func() {},
-	}, nil
 }
 
 // Names of BuildKit's exporters.
@@ -151,64 +122,6 @@ const (
 	tarExporter   = client.ExporterTar
 )
 
-// imageAttrs are those that the user gave, and OCI media types, which BuildKit's
-// image exporter uses only when it has a reason to.
-func imageAttrs(spec output.Spec) map[string]string {
-	attrs := map[string]string{"oci-mediatypes": "true"}
-	maps.Copy(attrs, spec.Attrs)
-	return attrs
-}
-
-// layoutDelivery brings the images into an OCI layout: the image store, a
-// directory, or a temporary one. Archives are made from it.
-func layoutDelivery(o *buildOptions, specs []output.Spec) (*delivery, error) {
-	lasting := slices.IndexFunc(specs, func(s output.Spec) bool { return s.Type != output.OCI || s.Directory })
-	dir, temporary, err := layoutDir(specs[max(lasting, 0)])
-	if err != nil {
-		return nil, err
-	}
-	layout, err := output.OpenLayout(dir)
-	if err != nil {
-		return nil, err
-	}
-	release, err := layout.Use()
-	if err != nil {
-		return nil, err
-	}
-	attrs := imageAttrs(specs[0])
-	attrs["tar"] = "false"
-	if o.inputs.attested && len(o.names) > 0 {
-		attrs["name"] = strings.Join(o.names, ",") // what attestations are about
-	}
-	keeper := output.Keeper{Layout: layout, Names: o.names, Annotations: o.inputs.annotations.ofIndex()}
-	var publishers builder.Publishers
-	var summaries []func(*builder.Result) string
-	for _, spec := range specs {
-		switch {
-		case spec.Type != output.OCI:
-			publishers, summaries = append(publishers, &keeper), append(summaries, o.keptSummary)
-			continue
-		case spec.Directory:
-			publishers = append(publishers, &keeper)
-		default:
-			publishers = append(publishers, &output.Archiver{Keeper: keeper, Dest: spec.Dest})
-		}
-		summaries = append(summaries, func(*builder.Result) string { return "Wrote " + spec.Dest })
-	}
-	return &delivery{
-		exports:   same(buildkit.Export{Type: ociExporter, Attrs: attrs, Store: layout.Blobs()}),
-		publisher: publishers,
-		content:   layout,
-		close: func() {
-			_ = release()
-			if temporary {
-				_ = os.RemoveAll(dir)
-			}
-		},
-		summary: func(result *builder.Result) string { return joinSummaries(summaries, result) },
-	}, nil
-}
-
 func joinSummaries(all []func(*builder.Result) string, result *builder.Result) string {
 	lines := make([]string, len(all))
 	for i, summary := range all {
@@ -217,56 +130,36 @@ func joinSummaries(all []func(*builder.Result) string, result *builder.Result) s
 	return strings.Join(lines, "\n")
 }
 
-// layoutDir is where the images are put together. What becomes an archive is put
-// beside it, where there is room for it twice, or else it could not be written; but
-// not beside a device.
-func layoutDir(spec output.Spec) (dir string, temporary bool, err error) {
-	switch {
-	case spec.Type != output.OCI:
-		dir, err = output.DefaultStore()
-		return dir, false, err
-	case spec.Directory:
-		return spec.Dest, false, nil
-	}
-	parent := os.TempDir()
-	if info, err := os.Stat(spec.Dest); spec.Dest != output.Stdout && (err != nil || info.Mode().IsRegular()) {
-		parent = filepath.Dir(spec.Dest)
-	}
-	dir, err = os.MkdirTemp(parent, ".mabuild-oci-*")
-	if err != nil {
-		err = fmt.Errorf("creating a directory beside the archive: %w", err)
-	}
-	return dir, true, err
-}
-
-// keptSummary says how to send on what is in the image store.
-func (o *buildOptions) keptSummary(result *builder.Result) string {
-	if len(o.names) == 0 {
-		short := result.Root.Digest.Encoded()[:12]
-		return fmt.Sprintf("Kept %s in the image store. Push it with: mabuild push --as REGISTRY/NAME:TAG %s", short, short)
-	}
-	return fmt.Sprintf("Kept %s in the image store. Push it with: mabuild push %s", strings.Join(o.names, ", "), strings.Join(o.names, " "))
-}
-
 // localDelivery writes the images' files, each platform's into a directory of its
 // own if there are several.
 func localDelivery(spec output.Spec, plan *planner.Plan) (*delivery, error) {
+	files := &output.Files{Dest: spec.Dest}
+	places := make([]string, len(plan.Jobs))
+	for i, job := range plan.Jobs {
+		places[i] = spec.Dest
+		if spec.Splits(len(plan.Jobs)) {
+			places[i] = filepath.Join(spec.Dest, output.PlatformDir(job.Platform))
+		}
+	}
+	if err := files.Prepare(places...); err != nil {
+		return nil, err
+	}
 	return &delivery{
 		exports: func(job planner.Job) []buildkit.Export {
-			dir := spec.Dest
-			if len(plan.Jobs) > 1 {
-				dir = filepath.Join(dir, output.PlatformDir(job.Platform))
-			}
-			return []buildkit.Export{{Type: localExporter, Dir: dir}}
+			number := slices.IndexFunc(plan.Jobs, func(other planner.Job) bool {
+				return output.PlatformDir(other.Platform) == output.PlatformDir(job.Platform)
+			})
+			return []buildkit.Export{{Type: localExporter, Dir: files.Stage(number)}}
 		},
-		summary: func(*builder.Result) string { return "Wrote " + spec.Dest },
-		close:   func() {},
+		publisher: files,
+		summary:   func(*builder.Result) string { return "Wrote " + spec.Dest },
+		close:     func() { _ = files.Close() },
 	}, nil
 }
 
 // tarDelivery joins the platforms' file systems into one archive.
 func tarDelivery(spec output.Spec, plan *planner.Plan) (*delivery, error) {
-	tars := &output.Tars{Dest: spec.Dest}
+	tars := &output.Tars{Dest: spec.Dest, Split: spec.Split}
 	for _, job := range plan.Jobs {
 		tars.Platforms = append(tars.Platforms, job.Platform)
 	}
@@ -281,8 +174,4 @@ func tarDelivery(spec output.Spec, plan *planner.Plan) (*delivery, error) {
 		summary:   func(*builder.Result) string { return "Wrote " + spec.Dest },
 		close:     func() { _ = tars.Close() },
 	}, nil
-}
-
-func same(export buildkit.Export) func(planner.Job) []buildkit.Export {
-	return func(planner.Job) []buildkit.Export { return []buildkit.Export{export} }
 }

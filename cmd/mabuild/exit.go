@@ -12,6 +12,7 @@ import (
 	"github.com/mabuild/mabuild/builder/engine"
 	"github.com/mabuild/mabuild/builder/output"
 	"github.com/mabuild/mabuild/builder/registry"
+	"github.com/mabuild/mabuild/builder/shard"
 	"github.com/mabuild/mabuild/planner"
 	"github.com/mabuild/mabuild/planner/assist"
 )
@@ -37,7 +38,10 @@ func usagef(format string, args ...any) error {
 }
 
 // interruptError is why a context ended: the user or the system asked for it.
-type interruptError struct{ signal os.Signal }
+type interruptError struct {
+	signal os.Signal
+	again  <-chan struct{} // closed when somebody insists
+}
 
 func (e *interruptError) Error() string {
 	if e.signal == syscall.SIGTERM {
@@ -69,6 +73,7 @@ func exitCode(err error) int {
 		job       *buildkit.Error
 		remote    *registry.Error
 		program   *runError
+		other     *shard.PlanError
 	)
 	switch {
 	case errors.As(err, &program):
@@ -79,7 +84,7 @@ func exitCode(err error) int {
 		return exitUsage
 	case errors.Is(err, engine.ErrNoRuntime):
 		return exitNode // whatever kept us from getting one
-	case errors.As(err, &plan):
+	case errors.As(err, &plan), errors.As(err, &other):
 		return exitPlan // even if emulation is missing, too: it would not help
 	case errors.As(err, &emulate), errors.As(err, &emulator):
 		return exitEmulation

@@ -84,6 +84,7 @@ type inputs struct {
 	attrs        map[string]string            // of the frontend, which operations depend on
 	requests     map[string]string            // of the frontend, which they do not depend on
 	session      []session.Attachable
+	secrets      []string // as given
 	secretIDs    []string
 	sshIDs       []string
 	entitlements []string

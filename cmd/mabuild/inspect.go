@@ -18,17 +18,27 @@ import (
 
 	"github.com/mabuild/mabuild/builder/index"
 	"github.com/mabuild/mabuild/builder/output"
+	"github.com/mabuild/mabuild/builder/registry"
 )
 
 func newInspectCommand() *cobra.Command {
 	var raw, asJSON bool
-	var source, engineConfig string
+	var source, engineConfig, format, platform string
 	cmd := &cobra.Command{
 		Use:   "inspect [flags] IMAGE",
 		Short: "Show an image's platforms, digests and sizes",
 		Long: `Show what a name leads to: its media type and one line for each platform. It reads
 OCI indexes, Docker manifest lists and plain manifests, from the image store if
-the name is there and from the registry otherwise.`,
+the name is there and from the registry otherwise.
+
+--format is a template as in docker buildx imagetools inspect. It sees .Name,
+.Manifest (the index, or a lone manifest's descriptor), .Image (the configuration),
+.Provenance.SLSA and .SBOM.SPDX (attestations, if there are any), and can call json.
+For several platforms, .Image, .Provenance and .SBOM are maps by platform, unless
+--platform chooses one.`,
+		Example: `  mabuild inspect --format '{{json .Manifest.Digest}}' ghcr.io/me/app:1.2
+  mabuild inspect --format '{{json (index .Provenance "linux/arm64").SLSA}}' ghcr.io/me/app:1.2
+  mabuild inspect --platform linux/arm64 --format '{{range .SBOM.SPDX.packages}}{{.name}}{{println}}{{end}}' app`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			image, err := inspect(cmd.Context(), args[0], source, engineConfig)
@@ -38,6 +48,10 @@ the name is there and from the registry otherwise.`,
 			switch {
 			case raw:
 				_, err = os.Stdout.Write(image.body)
+			case format != "":
+				err = image.format(cmd.Context(), os.Stdout, format, platform)
+			case platform != "":
+				err = usagef("--platform chooses what --format sees; add --format, or leave it away")
 			case asJSON:
 				err = printJSON(image)
 			default:
@@ -50,7 +64,9 @@ the name is there and from the registry otherwise.`,
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.Flags().StringVar(&source, "source", "auto", "where to look: auto, store or registry")
 	cmd.Flags().StringVar(&engineConfig, "engine-config", os.Getenv("MABUILD_ENGINE_CONFIG"), "`buildkitd.toml` with registry settings (or MABUILD_ENGINE_CONFIG)")
-	cmd.MarkFlagsMutuallyExclusive("raw", "json")
+	cmd.Flags().StringVar(&format, "format", "", "fill this `TEMPLATE`, e.g. '{{json .Image}}'")
+	cmd.Flags().StringVar(&platform, "platform", "", "let the template see this `PLATFORM` alone")
+	cmd.MarkFlagsMutuallyExclusive("raw", "json", "format")
 	return cmd
 }
 
@@ -65,6 +81,7 @@ type inspected struct {
 	// Attestations are index entries that describe images and are none.
 	Attestations []inspectedItem `json:"attestations,omitempty"`
 	body         []byte
+	fetch        fetcher
 }
 
 type inspectedItem struct {
@@ -104,7 +121,15 @@ func inspect(ctx context.Context, name, source, engineConfig string) (*inspected
 		return nil, err
 	}
 	return inspectImage(ctx, name, "registry", root, func(ctx context.Context, desc ocispec.Descriptor) ([]byte, error) {
-		return client.Fetch(ctx, name, desc)
+		if desc.Size <= registry.MaxManifest {
+			return client.Fetch(ctx, name, desc)
+		}
+		blob, err := client.Open(ctx, name, desc) // an SBOM can be large
+		if err != nil {
+			return nil, err
+		}
+		defer blob.Close()
+		return io.ReadAll(blob)
 	})
 }
 
@@ -124,7 +149,7 @@ func inspectImage(ctx context.Context, name, source string, root ocispec.Descrip
 		return nil, err
 	}
 	image := &inspected{
-		Name: name, Source: source, MediaType: root.MediaType, Digest: root.Digest, Size: root.Size, body: body,
+		Name: name, Source: source, MediaType: root.MediaType, Digest: root.Digest, Size: root.Size, body: body, fetch: fetch,
 	}
 	if root.MediaType == ocispec.MediaTypeImageManifest || root.MediaType == index.MediaTypeDockerManifest {
 		platform, err := configPlatform(ctx, body, fetch)

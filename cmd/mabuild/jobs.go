@@ -23,7 +23,7 @@ type jobFlags struct {
 }
 
 func (f *jobFlags) addFlags(set *pflag.FlagSet) {
-	set.IntVar(&f.atOnce, "jobs", 0, "build `N` platforms at the same time (default: all)")
+	set.IntVar(&f.atOnce, "jobs", 0, "build `N` platforms at the same time (default: all, of emulated ones as many as the memory has room for, 1 GiB each)")
 	set.BoolVar(&f.keepGoing, "keep-going", false, "when a platform fails, build the others to the end and tell all failures; nothing is tagged")
 	set.StringSliceVar(&f.missing, "allow-missing", nil, "publish without these `PLATFORMS` if they fail")
 	set.DurationVar(&f.timeout, "timeout", 0, "end a platform that takes longer than this, e.g. 1h (default: never)")
@@ -33,6 +33,7 @@ func (f *jobFlags) addFlags(set *pflag.FlagSet) {
 // jobOptions are checked flags.
 type jobOptions struct {
 	atOnce    int
+	emulated  int // at the same time, zero is all
 	keepGoing bool
 	mayMiss   func(ocispec.Platform) bool
 	timeout   time.Duration

@@ -29,6 +29,9 @@ type joinFlags struct {
 	engineConfig string
 	metadataFile string
 	dryRun       bool
+	ofRun        bool     // what --shard built, not sources
+	platforms    []string // of its image
+	shards       shardFlags
 }
 
 func newJoinCommand() *cobra.Command {
@@ -45,6 +48,9 @@ Indexes are flattened, and attestations come along with their images. What the
 repositories of -t lack is copied, by mounting where the registry can; the names are
 written last, when all registries have everything. Repeating it changes nothing.
 
+With --shards it joins what the machines of mabuild build --shard have built, and fails if
+one of them is missing. It need not be called: the last of them does it.
+
 Refused are two different images for one platform, and images whose platform is not
 what their index says. The digest of the index is printed on standard output.
 
@@ -52,9 +58,18 @@ Exit codes: 2 for sources and names that do not go together, 6 for a registry th
 refuses or does not answer, 1 for an image that is not what it should be.`,
 		Example: `  mabuild join -t ghcr.io/me/app:1.2 ghcr.io/me/app:amd64 ghcr.io/me/app:arm64
   mabuild join -t ghcr.io/me/app:1.2 -t docker.io/me/app:1.2 app sha256:4c3f…
-  mabuild join -t app:1.3 linux/amd64,linux/s390x=app:1.2 linux/arm64=app:arm64-fixed`,
-		Args: cobra.MinimumNArgs(1),
+  mabuild join -t app:1.3 linux/amd64,linux/s390x=app:1.2 linux/arm64=app:arm64-fixed
+  mabuild join -t ghcr.io/me/app:1.2 --shards --platform linux/amd64,linux/arm64`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case flags.ofRun && len(args) > 0:
+				return usagef("--shards finds what belongs together by the run; leave %s away", strings.Join(args, " "))
+			case flags.ofRun:
+				_, err := flags.joinShards(cmd.Context())
+				return causeOf(cmd.Context(), err)
+			case len(args) == 0:
+				return usagef("there is nothing to join; name images, or give --shards")
+			}
 			err := flags.run(cmd.Context(), args)
 			if errors.Is(err, join.ErrSources) {
 				return &usageError{err}
@@ -66,6 +81,9 @@ refuses or does not answer, 1 for an image that is not what it should be.`,
 	set.StringArrayVarP(&flags.names, "tag", "t", nil, "`NAME` of the index, REGISTRY/NAME:TAG; may be given several times")
 	set.StringArrayVar(&flags.annotations, "annotation", nil, "`KEY=VALUE` for the index, or manifest-descriptor[PLATFORM]:KEY=VALUE for an entry; may be given several times")
 	set.StringVar(&flags.source, "source", "auto", "where to look for sources: auto, which tries the store first, store or registry")
+	set.BoolVar(&flags.ofRun, "shards", false, "join what mabuild build --shard built, for all platforms of --platform")
+	set.StringSliceVar(&flags.platforms, "platform", nil, "with --shards, the platforms of the image: a `LIST`")
+	flags.shards.addRun(set)
 	set.BoolVar(&flags.dryRun, "dry-run", false, "print the index, and on standard error what would be copied; write nothing")
 	set.StringVar(&flags.metadataFile, "metadata-file", "", "write the result to this `FILE` as JSON")
 	set.StringVar(&flags.engineConfig, "engine-config", os.Getenv("MABUILD_ENGINE_CONFIG"), "`buildkitd.toml` with registry settings (or MABUILD_ENGINE_CONFIG)")

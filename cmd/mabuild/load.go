@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/containerd/platforms"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/cobra"
 
-	"github.com/mabuild/mabuild/builder"
 	"github.com/mabuild/mabuild/builder/docker"
 	"github.com/mabuild/mabuild/builder/output"
 	"github.com/mabuild/mabuild/planner"
@@ -182,14 +182,15 @@ func platformNames(list []ocispec.Platform) string {
 // docker connects to Docker if the result goes there, so that a missing one is found
 // before anything is built.
 func (o *buildOptions) docker(ctx context.Context) (*docker.Engine, error) {
-	if !o.toDocker {
+	i := slices.IndexFunc(o.outputs, isLoaded)
+	if i < 0 {
 		return nil, nil //nolint:nilnil // nil is no Docker
 	}
-	return connectDocker(ctx, "")
+	return connectDocker(ctx, o.outputs[i].Context)
 }
 
-// loadResult brings what was built into Docker.
-func (o *buildOptions) loadResult(ctx context.Context, engine *docker.Engine, result *builder.Result) error {
+// loadInto brings what was built into Docker.
+func (d *delivery) loadInto(ctx context.Context, engine *docker.Engine) error {
 	if engine == nil {
 		return nil
 	}
@@ -197,6 +198,6 @@ func (o *buildOptions) loadResult(ctx context.Context, engine *docker.Engine, re
 	if err != nil {
 		return err
 	}
-	_, err = loadImage(ctx, engine, store, docker.Image{Root: result.Root, Names: o.names})
+	_, err = loadImage(ctx, engine, store, docker.Image{Root: d.loads.root, Names: d.loads.names})
 	return err
 }

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/sirupsen/logrus"
 
@@ -25,12 +26,22 @@ func main() {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
-		cancel(&interruptError{signal: <-signals})
+		again := make(chan struct{})
+		cancel(&interruptError{signal: <-signals, again: again})
 		second := interruptError{signal: <-signals}
+		close(again)
+		select {
+		case <-signals:
+		case <-time.After(unwinding):
+		}
 		os.Exit(second.code())
 	}()
 	os.Exit(run(ctx, os.Args[1:]))
 }
+
+// unwinding is how long the second signal lets temporary files be deleted; nobody
+// waits for a daemon or a registry any more, and the third signal ends at once.
+const unwinding = 3 * time.Second
 
 // run is the command with its arguments; it returns the exit code.
 func run(ctx context.Context, args []string) int {
@@ -46,6 +57,9 @@ func run(ctx context.Context, args []string) int {
 	}
 	if program := (*runError)(nil); errors.As(err, &program) && program.err == nil {
 		return program.code // it has said itself what there is to say
+	}
+	if told := (*toldError)(nil); errors.As(err, &told) {
+		return exitCode(err)
 	}
 	fmt.Fprintln(os.Stderr, describe(err))
 	return exitCode(err)

@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"strings"
@@ -15,17 +17,30 @@ import (
 
 	"github.com/mabuild/mabuild/builder"
 	"github.com/mabuild/mabuild/builder/buildkit"
+	"github.com/mabuild/mabuild/builder/index"
+	"github.com/mabuild/mabuild/builder/verify"
 	"github.com/mabuild/mabuild/planner"
 	"github.com/mabuild/mabuild/planner/assist"
 	"github.com/mabuild/mabuild/planner/exact"
 )
 
-// metadata is the file of --metadata-file. The first three keys are buildx's.
+// metadata is the file of --metadata-file. The first four keys are buildx's and, like
+// the platforms, about the image of the first output.
 type metadata struct {
-	Digest     digest.Digest               `json:"containerimage.digest,omitempty"`
-	Descriptor *ocispec.Descriptor         `json:"containerimage.descriptor,omitempty"`
-	Name       string                      `json:"image.name,omitempty"`
-	Platforms  map[string]platformMetadata `json:"mabuild.platforms"`
+	Digest       digest.Digest               `json:"containerimage.digest,omitempty"`
+	ConfigDigest digest.Digest               `json:"containerimage.config.digest,omitempty"`
+	Descriptor   *ocispec.Descriptor         `json:"containerimage.descriptor,omitempty"`
+	Name         string                      `json:"image.name,omitempty"`
+	Platforms    map[string]platformMetadata `json:"mabuild.platforms"`
+	// Images are all that the outputs were made of, if they are not the same.
+	Images []imageMetadata `json:"mabuild.images,omitempty"`
+}
+
+// imageMetadata is one of several images: its attributes are what -o says.
+type imageMetadata struct {
+	Digest     digest.Digest `json:"digest"`
+	Names      []string      `json:"names,omitempty"`
+	Attributes string        `json:"attributes,omitempty"`
 }
 
 // platformMetadata is one platform's part. Emulated and Assisted count the commands
@@ -44,11 +59,38 @@ type platformMetadata struct {
 	Error     string        `json:"error,omitempty"` // why it is missing
 }
 
+// imageID is what docker calls an image: the digest of its configuration, or that of
+// the index if there is one.
+func imageID(ctx context.Context, root ocispec.Descriptor, content verify.Source) (digest.Digest, error) {
+	image := root.MediaType == ocispec.MediaTypeImageManifest || root.MediaType == index.MediaTypeDockerManifest
+	if content == nil || !image {
+		return root.Digest, nil
+	}
+	body, err := content.Open(ctx, root)
+	if err != nil {
+		return "", fmt.Errorf("reading the ID of the image: %w", err)
+	}
+	defer body.Close()
+	var manifest ocispec.Manifest
+	if err := json.NewDecoder(io.LimitReader(body, index.MaxSize)).Decode(&manifest); err != nil {
+		return "", fmt.Errorf("reading the ID of the image: %w", err)
+	}
+	return manifest.Config.Digest, nil
+}
+
 // metadata gathers what is to be known of a build that succeeded.
-func (o *buildOptions) metadata(result *builder.Result) metadata {
+func (o *buildOptions) metadata(result *builder.Result, id digest.Digest) metadata {
 	m := metadata{Digest: result.Root.Digest, Name: strings.Join(o.names, ","), Platforms: map[string]platformMetadata{}}
 	if m.Digest != "" {
 		m.Descriptor = &result.Root
+	}
+	if id != m.Digest {
+		m.ConfigDigest = id
+	}
+	if len(o.images) > 1 {
+		for _, v := range o.images {
+			m.Images = append(m.Images, imageMetadata{Digest: v.root.Digest, Names: v.names, Attributes: v.text()})
+		}
 	}
 	for _, job := range result.Jobs {
 		p := platformMetadata{
@@ -152,14 +194,20 @@ func newFailures(err error) failures {
 
 // writeJSON writes a file as JSON.
 func writeJSON(path string, content any) error {
+	body, err := encodeJSON(content)
+	if err != nil {
+		return err
+	}
+	return writeWhole(path, body, 0o644)
+}
+
+func encodeJSON(content any) ([]byte, error) {
 	var body bytes.Buffer
 	out := json.NewEncoder(&body)
 	out.SetIndent("", "  ")
 	out.SetEscapeHTML(false)
-	if err := out.Encode(content); err != nil {
-		return err
-	}
-	return writeWhole(path, body.Bytes(), 0o644)
+	err := out.Encode(content)
+	return body.Bytes(), err
 }
 
 // writeWhole writes all of a file or nothing.

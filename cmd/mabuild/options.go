@@ -1,13 +1,9 @@
 package main
 
 import (
-	"fmt"
-	"maps"
 	"os"
 	"slices"
 	"strings"
-
-	"github.com/distribution/reference"
 
 	"github.com/mabuild/mabuild/builder/engine"
 	"github.com/mabuild/mabuild/builder/output"
@@ -20,11 +16,11 @@ import (
 func (f *buildFlags) options(contextDir string) (buildOptions, error) {
 	o := buildOptions{
 		context: contextDir, dockerfile: f.file, platforms: f.platforms,
-		noCache: f.noCache, pull: f.pull, metadataFile: f.metadataFile, reportFile: f.reportFile, iidFile: f.iidFile,
+		noCache: f.noCache, pull: f.pull, metadataFile: f.metadataFile, reportFile: f.reportFile, iidFile: f.iidFile, resultsFile: f.resultsFile,
 		retries: f.retries, idleTimeout: f.idleTimeout, allow: f.allow,
 		connection: connection{node: f.node, engineConfig: f.engineConfig, toolsImages: f.toolsImages},
 	}
-	for _, check := range []func(*buildOptions) error{f.values, f.inputs.options, f.modes, f.results, f.numbers} {
+	for _, check := range []func(*buildOptions) error{f.values, f.inputs.options, f.modes, f.results, f.numbers, f.shards.options} {
 		if err := check(&o); err != nil {
 			return o, err
 		}
@@ -60,6 +56,9 @@ func (f *buildFlags) values(o *buildOptions) (err error) {
 // modes reads the words that choose a way of doing something.
 func (f *buildFlags) modes(o *buildOptions) (err error) {
 	if f.quiet {
+		if f.progress != string(progress.Auto) && f.progress != string(progress.Quiet) {
+			return usagef("-q and --progress=%s contradict each other; leave one away", f.progress)
+		}
 		f.progress = string(progress.Quiet)
 	}
 	if o.progress, err = progress.ParseMode(f.progress); err != nil {
@@ -95,25 +94,13 @@ func (f *buildFlags) results(o *buildOptions) (err error) {
 	if o.outputs, err = f.parseOutputs(); err != nil {
 		return err
 	}
-	o.toDocker = f.load
-	names := slices.Clone(f.tags)
-	for _, spec := range o.outputs {
-		names = append(names, spec.Names...)
+	if err := o.nameOutputs(f.tags); err != nil {
+		return err
 	}
-	for _, name := range names {
-		ref, err := reference.ParseDockerRef(name)
-		if err != nil {
-			return usagef("the name %q is not valid: %w", name, err)
-		}
-		if _, ok := ref.(reference.Digested); ok {
-			return usagef("the name %q has a digest; a result gets a tag", name)
-		}
-		o.names = append(o.names, ref.String())
+	if f.iidFile != "" && !slices.ContainsFunc(o.outputs, isImage) {
+		return usagef("--iidfile is about an image, and the outputs are files; leave it away, or add an output that is an image, like -o type=oci,dest=FILE")
 	}
-	if slices.ContainsFunc(o.outputs, func(s output.Spec) bool { return s.Push }) && len(o.names) == 0 {
-		return usagef("pushing needs a name: add -t REGISTRY/NAME:TAG")
-	}
-	return nil
+	return o.checkOutputs()
 }
 
 func (f *buildFlags) numbers(o *buildOptions) error {
@@ -144,40 +131,21 @@ func (f *buildFlags) parseOutputs() ([]output.Spec, error) {
 			specs[i].Push = specs[i].Push || image(specs[i])
 		}
 	}
-	kept := func(s output.Spec) bool { return image(s) && !s.Push }
-	if len(specs) == 0 || f.load && !slices.ContainsFunc(specs, kept) {
-		specs = append(specs, output.Spec{Type: output.Image}) // Docker gets it from the image store
+	if f.load && !slices.ContainsFunc(specs, isLoaded) {
+		specs = append(specs, output.Spec{Type: output.Docker, Attrs: loadAttrs(specs)})
 	}
-	return specs, checkOutputs(specs)
+	if len(specs) == 0 {
+		specs = []output.Spec{{Type: output.Image}}
+	}
+	return specs, nil
 }
 
-// checkOutputs refuses what one build cannot make.
-func checkOutputs(specs []output.Spec) error {
-	var first *output.Spec
-	layouts := 0
-	dest := make(map[string]bool)
-	for i, spec := range specs {
-		where := spec.Dest // a path, standard output, or the store and registries
-		if where == "" {
-			where = fmt.Sprint(spec.Type, spec.Push)
-		}
-		if dest[where] {
-			return usagef("two outputs go to the same place, %q; leave one away", where)
-		}
-		dest[where] = true
-		if spec.Directory || spec.Type == output.Image && !spec.Push {
-			layouts++
-		}
-		if layouts > 1 {
-			return usagef("one build fills one image layout, but there are two, the image store and directories of type=oci,tar=false; leave one away, or make an archive")
-		}
-		if spec.Type != output.Image && spec.Type != output.OCI {
-			continue
-		}
-		if first == nil {
-			first = &specs[i]
-		} else if !maps.Equal(first.Attrs, spec.Attrs) {
-			return usagef("outputs of one build are the same image, but type=%s and type=%s have different attributes; build again for the other one, all steps are in the cache", first.Type, spec.Type)
+// loadAttrs are those of the image that --load loads: what is kept, or else what is
+// made first.
+func loadAttrs(specs []output.Spec) map[string]string {
+	for _, wanted := range []func(output.Spec) bool{isStored, isImage} {
+		if i := slices.IndexFunc(specs, wanted); i >= 0 {
+			return specs[i].Attrs
 		}
 	}
 	return nil

@@ -54,7 +54,7 @@ func (o *buildOptions) exactPlan(ctx context.Context, r planRequest) (*native.Re
 	if o.remote != nil {
 		options.Remote = o.remote.client
 	} else {
-		named := newContextClient() // SOURCE_DATE_EPOCH may want the time of a named context
+		named := o.newContextClient() // SOURCE_DATE_EPOCH may want the time of a named context
 		defer named.Close()
 		options.Remote = named
 	}

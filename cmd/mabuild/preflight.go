@@ -34,6 +34,9 @@ func parsePreflight(s string) (preflight, error) {
 // check makes the exact plan and looks at it before anything is pulled or run. What
 // jobs send follows from it.
 func (o *buildOptions) check(ctx context.Context, text []byte, plan *planner.Plan, node *node) error {
+	if err := o.shards.refused(ctx); err != nil {
+		return err
+	}
 	if o.preflight == preflightOff && len(o.pins) == 0 && len(o.recipes) == 0 {
 		return nil
 	}
@@ -42,7 +45,11 @@ func (o *buildOptions) check(ctx context.Context, text []byte, plan *planner.Pla
 		wanted = append(wanted, job.Platform)
 	}
 	planned, err := o.exactPlan(ctx, planRequest{text: text, wanted: wanted, node: node})
+	frontend, foreign := planner.Syntax(text, o.args)
 	switch {
+	case err != nil && foreign && len(o.pins) == 0 && context.Cause(ctx) == nil:
+		fmt.Fprintf(o.warnings(), "warning: what %s does cannot be planned, so nothing is checked before it is built: %v\n", frontend, err)
+		return nil
 	case err != nil && o.preflight == preflightOff && len(o.pins) == 0 && context.Cause(ctx) == nil:
 		logger().WarnContext(ctx, "no command gets native tools", "error", err)
 		return nil

@@ -22,6 +22,7 @@ import (
 type reporting struct {
 	*record.Recorder
 	file string // of --report
+	done *report.Build
 
 	mu     sync.Mutex
 	images map[string]record.Image
@@ -111,6 +112,7 @@ func (r *reporting) end(o *buildOptions, result *builder.Result, failed []*build
 	if o.planned != nil {
 		done.Findings = reportFindings(o)
 	}
+	r.done = done
 	if err := (report.Store{}).Save(done); err != nil {
 		logger().Warn("the build is not kept for mabuild history", "error", err)
 	}

@@ -21,6 +21,7 @@ func newRootCommand() *cobra.Command {
 		newPinCommand(),
 		newAssistCommand(),
 		newPushCommand(),
+		newCICommand(),
 		newJoinCommand(),
 		newLoadCommand(),
 		newInspectCommand(),

@@ -11,11 +11,12 @@ import (
 	"time"
 
 	"github.com/containerd/platforms"
-	"github.com/moby/buildkit/client"
+	digest "github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/mabuild/mabuild/builder"
 	"github.com/mabuild/mabuild/builder/buildkit"
+	"github.com/mabuild/mabuild/builder/ci"
 	"github.com/mabuild/mabuild/builder/docker"
 	"github.com/mabuild/mabuild/builder/output"
 	"github.com/mabuild/mabuild/builder/progress"
@@ -40,9 +41,10 @@ type buildOptions struct {
 	remote     *remoteContext    // nil if the context is a directory
 	inputs     inputs
 	labels     map[string]string
-	names      []string // full references
+	tags       []string // full references that every output gets
+	names      []string // full references, those of single outputs too
 	outputs    []output.Spec
-	toDocker   bool
+	images     []*variant // that the outputs are made of, once that is known
 	progress   progress.Mode
 	noCache    bool
 	pull       bool
@@ -61,7 +63,21 @@ type buildOptions struct {
 	metadataFile string
 	reportFile   string
 	reporting    *reporting // nil if nothing is built
+	ci           ci.System  // that runs this, empty if it has to be found out
+	masks        []string   // what must not be seen in its log, beside the secrets
+	log          *ci.Log    // of the CI system, nil if none runs this
 	iidFile      string
+	resultsFile  string
+	shards       *sharing    // nil if this is the only machine
+	results      *ci.Results // of a build that succeeded, if somebody wants them
+}
+
+// start builds, or asks BuildKit instead.
+func (o *buildOptions) start(ctx context.Context) error {
+	if o.inputs.call != nil {
+		return runCall(ctx, o)
+	}
+	return build(ctx, o)
 }
 
 // build composes the parts of a build and runs it.
@@ -74,6 +90,9 @@ func build(ctx context.Context, o *buildOptions) error {
 	plan, err := o.expand(text, ocispec.Platform{})
 	if err != nil {
 		return err
+	}
+	if o.shards != nil {
+		o.shards.describe(o, text)
 	}
 	o.needed = foreignPlatforms(plan)
 	node, err := o.connect(ctx)
@@ -103,6 +122,7 @@ func build(ctx context.Context, o *buildOptions) error {
 	if how := node.emulators(ctx, o.needed...); how != "" {
 		fmt.Fprintln(o.warnings(), "Emulation:", how)
 	}
+	o.jobs.emulated = o.emulatedAtOnce(plan)
 	engine, err := o.docker(ctx)
 	if err != nil {
 		return err
@@ -126,41 +146,39 @@ type parts struct {
 
 // run shows, solves, verifies and delivers.
 func (o *buildOptions) run(ctx context.Context, p parts) error {
-	display, err := progress.New(os.Stderr, o.progress)
+	screen, err := o.newScreen()
 	if err != nil {
-		return &usageError{err}
+		return err
 	}
 	logger := logger()
 	o.history = newRecorder(*o, p.source.SessionID(), logger)
 	o.reporting = newReporting(o, p.plan, o.history.record.Build)
 	solver, err := buildkit.NewSolver(buildkit.Options{
 		Node: p.node.Node, Source: p.source, Exports: p.delivery.exports, Labels: o.labels, Inputs: p.inputs,
-		Edit: o.edit, NoCache: o.noCache, Pull: o.pull, Report: o.reporting.observe(o.history.report(reporter(display))), Logger: logger,
+		Edit: o.edit, NoCache: o.noCache, Pull: o.pull, Report: o.reporting.observe(o.history.report(screen.report)), Logger: logger,
 		RetryEmulated: o.retries, IdleTimeout: o.idleTimeout, Emulator: func(platform ocispec.Platform) string { return p.node.emulators(ctx, platform) },
 	})
 	if err != nil {
-		return errors.Join(err, display.Close())
+		return errors.Join(err, screen.close(nil))
 	}
+	content := keepSmall(p.delivery.content)
 	result, err := builder.Build(ctx, p.plan, builder.Options{
 		KeepGoing: o.jobs.keepGoing, AllowMissing: o.jobs.mayMiss, Timeout: o.jobs.timeout, Retries: o.jobs.retries, Passes: passes,
-		Check:  func(ctx context.Context) error { return o.check(ctx, p.text, p.plan, p.node) },
+		Check:    func(ctx context.Context) error { return o.check(ctx, p.text, p.plan, p.node) },
+		Emulated: isEmulated, EmulatedJobs: o.jobs.emulated,
 		Solver: solver, Publisher: p.delivery.publisher, Jobs: o.jobs.atOnce, Weight: o.history.weight, File: o.dockerfile,
-		Verify:        o.reporting.verify(p.delivery.content, o.verifyImages(p.delivery.content)),
+		Verify:        o.reporting.verify(content, o.verifyImages(content)),
 		EmulationHint: func(missing []ocispec.Platform) string { return p.node.emulationHint(ctx, missing) }, Logger: logger,
 	})
-	closeErr := errors.Join(display.Close(), o.reporting.end(o, result, jobErrors(err), err))
-	for _, failed := range jobErrors(err) {
-		if display.ShowsOutputOf(platforms.Format(failed.Platform)) {
-			failed.Err = &shownError{failed.Err}
-		}
-	}
+	closeErr := errors.Join(screen.close(jobErrors(err)), o.reporting.end(o, result, jobErrors(err), err))
+	screen.hide(jobErrors(err))
 	if err = errors.Join(err, closeErr); err != nil {
 		return err
 	}
-	if err := o.loadResult(ctx, p.docker, result); err != nil {
+	if err := p.delivery.loadInto(ctx, p.docker); err != nil {
 		return err
 	}
-	return o.report(result, p.delivery)
+	return o.report(ctx, result, p.delivery)
 }
 
 // warnings is where people see them.
@@ -195,24 +213,15 @@ func (o *buildOptions) expand(text []byte, build ocispec.Platform) (*planner.Pla
 	if text, err = native.Pinned(text, o.pins, wanted); err != nil {
 		return nil, usagef("--pin-native: %w", err)
 	}
-	return planner.Expand(text, planner.Options{
+	options := planner.Options{
 		Filename: o.dockerfile, Platforms: wanted, BuildPlatform: build, Target: o.target, Args: o.args,
 		Overrides: o.inputs.overrides,
-	})
-}
-
-// reporter names steps after the platform that they run on.
-func reporter(display *progress.Display) func(planner.Job, *client.SolveStatus) {
-	return func(job planner.Job, status *client.SolveStatus) {
-		name := platforms.Format(job.Platform)
-		if status == nil {
-			display.End(name)
-			return
-		}
-		display.Report(name, status, func(step string) string {
-			return progress.Prefix(platforms.Format(stagePlatform(job, step)), assist.StepName(step))
-		})
 	}
+	plan, err := planner.Expand(text, options)
+	if _, foreign := planner.Syntax(text, o.args); err != nil && foreign {
+		return planner.Unread(options) // what it means is for the frontend to say
+	}
+	return plan, err
 }
 
 // stagePlatform is the platform that a step like "[build 2/5] RUN make" runs on.
@@ -230,15 +239,14 @@ func stagePlatform(job planner.Job, step string) ocispec.Platform {
 }
 
 // report tells the result: the digest on standard output, the rest beside it.
-func (o *buildOptions) report(result *builder.Result, delivery *delivery) error {
-	if o.metadataFile != "" {
-		if err := writeJSON(o.metadataFile, o.metadata(result)); err != nil {
+func (o *buildOptions) report(ctx context.Context, result *builder.Result, delivery *delivery) error {
+	if o.metadataFile != "" || o.iidFile != "" || o.resultsFile != "" || o.log != nil {
+		id, err := imageID(ctx, result.Root, delivery.content)
+		if err != nil {
 			return err
 		}
-	}
-	if o.iidFile != "" {
-		if err := os.WriteFile(o.iidFile, []byte(result.Root.Digest), 0o644); err != nil {
-			return fmt.Errorf("writing the image ID: %w", err)
+		if err := o.tell(result, id); err != nil {
+			return err
 		}
 	}
 	toStdout := slices.ContainsFunc(o.outputs, func(s output.Spec) bool { return s.Dest == output.Stdout })
@@ -249,4 +257,24 @@ func (o *buildOptions) report(result *builder.Result, delivery *delivery) error 
 		fmt.Fprintln(os.Stderr, delivery.summary(result))
 	}
 	return nil
+}
+
+// tell writes the files about the result.
+func (o *buildOptions) tell(result *builder.Result, id digest.Digest) error {
+	m := o.metadata(result, id)
+	text, err := encodeJSON(m)
+	if err != nil {
+		return err
+	}
+	o.results = m.results(text)
+	if o.metadataFile != "" {
+		err = writeWhole(o.metadataFile, text, 0o644)
+	}
+	if o.iidFile != "" {
+		err = errors.Join(err, writeWhole(o.iidFile, []byte(id), 0o644))
+	}
+	if o.resultsFile != "" {
+		err = errors.Join(err, writeResults(o.resultsFile, o.results))
+	}
+	return err
 }

@@ -33,7 +33,7 @@ func (f *inputFlags) credentials(o *buildOptions) error {
 		if err != nil {
 			return usagef("--secret: %w; write id=ID,src=FILE or id=ID,env=NAME", err)
 		}
-		in.session = append(in.session, secrets)
+		in.session, in.secrets = append(in.session, secrets), f.secrets
 	}
 	if len(f.ssh) > 0 {
 		agents, err := ctl.ParseSSH(f.ssh)
@@ -50,6 +50,37 @@ func (f *inputFlags) credentials(o *buildOptions) error {
 		in.session = append(in.session, forward)
 	}
 	return nil
+}
+
+// secretValues are what must not be seen. What cannot be read cannot be used either.
+func secretValues(specs []string) []string {
+	var values []string
+	for _, spec := range specs {
+		id, file, name := csvField(spec, "id"), csvField(spec, "src"), csvField(spec, "env")
+		if file == "" {
+			file = csvField(spec, "source")
+		}
+		if kind := csvField(spec, "type"); kind == "env" && name == "" {
+			name, file = cmp.Or(file, id), ""
+		}
+		switch text, err := os.ReadFile(file); {
+		case file != "" && err == nil:
+			values = append(values, string(text))
+		case file == "":
+			values = append(values, os.Getenv(cmp.Or(name, id)))
+		}
+	}
+	return values
+}
+
+// secret returns a secret that was given, empty if it was not.
+func (in *inputs) secret(id string) string {
+	if i := slices.Index(in.secretIDs, id); i >= 0 {
+		if values := secretValues(in.secrets[i : i+1]); len(values) > 0 {
+			return values[0]
+		}
+	}
+	return ""
 }
 
 // csvField returns the value of a key of a list of key=value.
