@@ -17,10 +17,10 @@ import (
 	"github.com/mabuild/mabuild/planner"
 )
 
-// emulatedMemory is what one emulated platform is given room for. `go build` of a
-// small HTTP server with two compilers at once had 416 MiB under QEMU 10, shared pages
-// counted once: each process has its translated code, up to 128 MiB, beside its own
-// memory. Compilers of C++ take about twice that, which is the figure.
+// emulatedMemory is what one emulated platform is given room for, about twice what
+// `go build` of a small HTTP server with two compilers at once was seen to have under
+// QEMU 10, shared pages counted once: 416 MiB, before it had ended. Each process has its
+// translated code, up to 128 MiB, beside its own memory.
 const emulatedMemory = 1 << 30
 
 // emulatedAtOnce is how many of a plan's emulated platforms the memory has room for,
