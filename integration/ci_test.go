@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mabuild/mabuild/builder/contexts/contextstest"
 	"github.com/mabuild/mabuild/integration/testbed"
 )
 
@@ -186,6 +188,82 @@ func TestActionFails(t *testing.T) {
 	}
 	if summary := r.file(t, "step_summary"); !strings.Contains(summary, "broken here") {
 		t.Errorf("summary %q", summary)
+	}
+}
+
+// TestActionPrivate builds the commit of a repository that only the token opens, which
+// is the context of a step that names none.
+func TestActionPrivate(t *testing.T) {
+	server := contextstest.New(t)
+	commit := server.Repository(t, "app").Commit("main", map[string]string{
+		"Dockerfile": "FROM scratch\nCOPY file /\n", "file": "1", "sub/Dockerfile": "FROM scratch\nCOPY file /sub\n", "sub/file": "2",
+	})
+	for _, test := range []struct {
+		name, context, token string
+		code                 int
+	}{
+		{"the repository", "", "hunter2", 0},
+		{"a directory", "{{defaultContext}}:sub", "hunter2", 0},
+		{"another token", "", "swordfish", 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			dest := filepath.Join(t.TempDir(), "x.tar")
+			r := newRunner(t, map[string]string{"context": test.context, "github-token": test.token, "platforms": pair, "outputs": "type=oci,dest=" + dest})
+			r.env = append(r.env, "GITHUB_SERVER_URL="+server.URL+"/private", "GITHUB_REPOSITORY=app", "GITHUB_SHA="+commit)
+			res := finish(t, r.command(t, t.TempDir()))
+			if res.code != test.code {
+				t.Fatalf("exit code %d\n%s", res.code, res.stderr)
+			}
+			if strings.Contains(strings.ReplaceAll(res.stderr, "::add-mask::"+test.token, ""), test.token) {
+				t.Errorf("the token is in the log:\n%s", res.stderr)
+			}
+			if _, err := os.Stat(dest); (err == nil) != (test.code == 0) {
+				t.Errorf("the result: %v", err)
+			}
+			if test.code != 0 && !strings.Contains(res.stderr, "::error title=mabuild::") {
+				t.Errorf("no annotation:\n%s", res.stderr)
+			}
+		})
+	}
+}
+
+// TestActionRefuses has inputs and files that cannot be: each is an annotation with the
+// documented exit code, and nothing is built.
+func TestActionRefuses(t *testing.T) {
+	dir := project(t, map[string]string{"Dockerfile": "FROM scratch\nCOPY Dockerfile /\n", "bad.Dockerfile": "FROM scratch\nCOPPY x /\n"})
+	for name, test := range map[string]struct {
+		inputs map[string]string
+		env    string
+		code   int
+		want   string
+	}{
+		"platform":          {map[string]string{"platforms": "linux/foo"}, "", 2, "title=mabuild::platform"},
+		"no tags":           {map[string]string{"push": "true"}, "", 2, "title=mabuild::pushing needs a name"},
+		"shard":             {map[string]string{"platforms": pair, "shard": "linux/amd64", "tags": "localhost/x"}, "", 2, "title=mabuild::the machines of --shard"},
+		"join is no switch": {map[string]string{"join": "ja"}, "", 2, "title=mabuild::reading the input join"},
+		"join without tags": {map[string]string{"join": "True"}, "", 2, "title=mabuild::joining shards needs"},
+		"standard output":   {map[string]string{"outputs": "type=oci"}, "", 2, "title=mabuild::the input outputs"},
+		"no Dockerfile":     {map[string]string{"file": "none"}, "", 2, "title=mabuild::the Dockerfile"},
+		"bad Dockerfile":    {map[string]string{"file": "bad.Dockerfile"}, "", 1, "file=bad.Dockerfile,line=2,title=mabuild::"},
+		"event":             {nil, "GITHUB_EVENT_PATH=" + dir, 1, "title=mabuild::reading the event"},
+		"outputs":           {nil, "GITHUB_OUTPUT=" + filepath.Join(dir, "none", "output"), 1, "title=mabuild::telling the runner"},
+		"binary":            {nil, "MABUILD_BINARY=" + filepath.Join(dir, "Dockerfile"), 1, "title=mabuild::MABUILD_BINARY"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRunner(t, map[string]string{"context": ".", "platform": "x"})
+			maps.Copy(r.inputs, test.inputs)
+			r.env = append(r.env, test.env)
+			res := finish(t, r.command(t, dir))
+			if log := res.stdout + res.stderr; res.code != test.code || strings.Count(log, "::error ") != 1 || !strings.Contains(log, test.want) {
+				t.Errorf("exit code %d, want %d and %q\n%s", res.code, test.code, test.want, log)
+			}
+			if name != "event" && name != "binary" && name != "join is no switch" && !strings.Contains(res.stderr, "did you mean platforms") {
+				t.Errorf("the unknown input is not warned about:\n%s", res.stderr)
+			}
+			if outputs := r.file(t, "output"); outputs != "" {
+				t.Errorf("outputs %q", outputs)
+			}
+		})
 	}
 }
 

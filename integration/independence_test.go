@@ -63,6 +63,12 @@ func TestIndependence(t *testing.T) {
 	if err != nil || arm.Digest == "" || arm.Emulated != 2 || s390x.Digest != "" || !strings.Contains(s390x.Error, "Dockerfile:3") {
 		t.Errorf("%v: %s", err, text)
 	}
+	files, archive := filepath.Join(t.TempDir(), "files"), filepath.Join(t.TempDir(), "files.tar")
+	mabuild(t, append(platforms, "--allow-missing", "linux/s390x,linux/ppc64le", "-o", files, "-o", "type=tar,dest="+archive, dir)...)
+	places, err := filepath.Glob(files + "/*")
+	if _, statErr := os.Stat(archive); err != nil || statErr != nil || len(places) != 2 {
+		t.Errorf("files of two platforms: %v %v %v", places, err, statErr)
+	}
 	fails(t, command(t, append(platforms, "--allow-missing", "linux/s390x", dir)...), 1, "linux/ppc64le: ")
 	slow := project(t, map[string]string{"Dockerfile": "FROM busybox\nRUN sleep 60\n"})
 	fails(t, command(t, "--timeout=2s", "--platform", "linux/arm64", slow), 1, "linux/arm64: the platform took longer than 2s")

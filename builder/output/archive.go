@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/images/archive"
@@ -210,8 +212,20 @@ func (t *Tars) part(platform ocispec.Platform) string {
 	return filepath.Join(t.dir, PlatformDir(platform)+".tar")
 }
 
+// made are the platforms whose archives were written. A build may go without others.
+func (t *Tars) made() []ocispec.Platform {
+	return slices.DeleteFunc(slices.Clone(t.Platforms), func(platform ocispec.Platform) bool {
+		_, err := os.Stat(t.part(platform))
+		return errors.Is(err, fs.ErrNotExist)
+	})
+}
+
 // Publish writes the joined archive. One platform's archive is passed on as it is.
 func (t *Tars) Publish(ctx context.Context, _ []ocispec.Descriptor) (ocispec.Descriptor, error) {
+	made := t.made()
+	if len(made) == 0 {
+		return ocispec.Descriptor{}, fmt.Errorf("writing %s: no platform has files", t.Dest)
+	}
 	return ocispec.Descriptor{}, writeTo(t.Dest, t.Stdout, func(dest io.Writer) error {
 		w := writerFunc(func(p []byte) (int, error) {
 			if cause := context.Cause(ctx); cause != nil {
@@ -225,7 +239,7 @@ func (t *Tars) Publish(ctx context.Context, _ []ocispec.Descriptor) (ocispec.Des
 		}
 		out := tar.NewWriter(w)
 		shared := make(sharedNames)
-		for _, platform := range t.Platforms {
+		for _, platform := range made {
 			var err error
 			if split {
 				err = appendTar(out, t.part(platform), PlatformDir(platform))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -41,6 +42,23 @@ var hints = map[string]string{
 	"compatibility-version":   "the newest one is used; leave it away",
 }
 
+// annotationKey is BuildKit's spelling: annotation.NAME, annotation-TYPE[PLATFORM].NAME.
+var annotationKey = regexp.MustCompile(`^annotation(?:-([a-z-]+))?(?:\[([A-Za-z0-9_/-]+)\])?\.(\S+)$`)
+
+// annotate notes an annotation in the spelling of --annotation.
+func (s *Spec) annotate(key, val string) error {
+	match := annotationKey.FindStringSubmatch(key)
+	if match == nil {
+		return fmt.Errorf("key %q is no annotation: write annotation.NAME=VALUE, or annotation-TYPE[PLATFORM].NAME=VALUE", key)
+	}
+	place := cmp.Or(match[1], "manifest")
+	if match[2] != "" {
+		place += "[" + match[2] + "]"
+	}
+	s.Annotations = append(s.Annotations, place+":"+match[3]+"="+val)
+	return nil
+}
+
 // setImage sets an attribute of an image.
 func (s *Spec) setImage(key, val string) (err error) {
 	if rule, ok := fixed[key]; ok {
@@ -52,9 +70,6 @@ func (s *Spec) setImage(key, val string) (err error) {
 	}
 	if hint, ok := hints[key]; ok {
 		return fmt.Errorf("key %q is not supported: %s", key, hint)
-	}
-	if strings.HasPrefix(key, "annotation") {
-		return fmt.Errorf("key %q is not supported: annotate by --annotation", key)
 	}
 	switch key {
 	case "name-canonical": // every image in a registry has its digest as a name

@@ -15,7 +15,8 @@
 //
 // With several platforms, local and tar put each platform's files in a directory
 // of its own (linux_arm64). A word without "=" is type=local,dest=WORD, and "-"
-// is type=tar,dest=-. Images take oci-mediatypes, compression,
+// is type=tar,dest=-. Both come from BuildKit in archives, in which times are whole
+// seconds. Images take oci-mediatypes, compression,
 // compression-level, force-compression, rewrite-timestamp and oci-artifact as BuildKit
 // does, and push-by-digest. Other keys are errors.
 //

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -23,11 +24,17 @@ type Files struct {
 	Replace bool
 
 	staging string // beside Dest or in it, so that files can be renamed into their places
-	staged  []stagedFiles
+
+	mu     sync.Mutex // guards what follows: archives come when the exporter likes
+	staged []stagedFiles
+	closed bool
 }
 
 // stagedFiles are those that come into one place.
-type stagedFiles struct{ dir, place string }
+type stagedFiles struct {
+	dir, place string
+	unpacking  *unpacking // of the archive that they come in, if they do
+}
 
 // Prepare makes room for the files of the places; [Files.Close] removes it. They can
 // have a place in common.
@@ -45,7 +52,7 @@ func (f *Files) Prepare(places ...string) error {
 		return fmt.Errorf("creating a directory for the images' files: %w", err)
 	}
 	for i, place := range places {
-		f.staged = append(f.staged, stagedFiles{filepath.Join(f.staging, strconv.Itoa(i)), place})
+		f.staged = append(f.staged, stagedFiles{dir: filepath.Join(f.staging, strconv.Itoa(i)), place: place})
 	}
 	return nil
 }
@@ -54,21 +61,30 @@ func (f *Files) Prepare(places ...string) error {
 // place whose directory is not made stays as it is.
 func (f *Files) Stage(i int) string { return f.staged[i].dir }
 
-// Close removes what was not published.
+// Close removes what was not published. It ends what is still being unpacked.
 func (f *Files) Close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.closed = true
+	f.abandonAll()
 	if f.staging == "" {
 		return nil
 	}
-	err := os.RemoveAll(f.staging)
+	return removeAll(f.staging)
+}
+
+// removeAll removes a directory of an image's, which need not be writable, also not for
+// who has it.
+func removeAll(dir string) error {
+	err := os.RemoveAll(dir)
 	if errors.Is(err, fs.ErrPermission) {
-		// Directories of an image need not be writable, also not for who has them.
-		_ = filepath.WalkDir(f.staging, func(path string, entry fs.DirEntry, err error) error {
+		_ = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 			if err == nil && entry.IsDir() {
 				_ = os.Chmod(path, 0o700)
 			}
 			return nil
 		})
-		err = os.RemoveAll(f.staging)
+		err = os.RemoveAll(dir)
 	}
 	return err
 }
@@ -76,6 +92,9 @@ func (f *Files) Close() error {
 // Publish moves the files into their places, in the order of the places. It is not
 // interrupted: to rename takes no time.
 func (f *Files) Publish(context.Context, []ocispec.Descriptor) (ocispec.Descriptor, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.abandonAll() // of platforms that the result goes without
 	if err := f.checkShared(); err != nil {
 		return ocispec.Descriptor{}, err
 	}

@@ -65,6 +65,19 @@ func listing(t *testing.T, dir string) map[string]string {
 	return files
 }
 
+// removable lets the test remove a directory, whatever modes are in there.
+func removable(t testing.TB, dir string) {
+	t.Helper()
+	t.Cleanup(func() {
+		_ = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+			if err == nil && entry.IsDir() {
+				return os.Chmod(path, 0o700)
+			}
+			return nil
+		})
+	})
+}
+
 func TestFiles(t *testing.T) {
 	outside := t.TempDir()
 	tree(t, outside, map[string]string{"kept": "yes"})
@@ -116,6 +129,7 @@ func TestFiles(t *testing.T) {
 func TestFilesPlaces(t *testing.T) {
 	parent := t.TempDir()
 	dest := filepath.Join(parent, "made", "out")
+	removable(t, dest)
 	files := output.Files{Dest: dest}
 	if err := files.Prepare(filepath.Join(dest, "a"), filepath.Join(dest, "b")); err != nil {
 		t.Fatal(err)

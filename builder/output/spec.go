@@ -20,6 +20,8 @@ const (
 	Docker Type = "docker"
 	Local  Type = "local"
 	Tar    Type = "tar"
+	// CacheOnly leaves the result in BuildKit's cache and nowhere else.
+	CacheOnly Type = "cacheonly"
 )
 
 // Stdout is the destination that means standard output.
@@ -45,6 +47,8 @@ type Spec struct {
 	// Split gives each platform a directory of its own among files. Nil: if there are
 	// several.
 	Split *bool
+	// Annotations are those of an image, as in --annotation: TYPE[PLATFORM]:NAME=VALUE.
+	Annotations []string
 	// Attrs are passed to BuildKit's exporter.
 	Attrs map[string]string
 }
@@ -82,7 +86,13 @@ func parse(value string) (Spec, error) {
 		if !ok {
 			return Spec{}, fmt.Errorf("%q is not key=value; write dest=PATH for a file or directory", field)
 		}
-		if err := spec.set(strings.ToLower(strings.TrimSpace(key)), val); err != nil {
+		name := strings.ToLower(strings.TrimSpace(key))
+		if strings.HasPrefix(name, "annotation") {
+			err = spec.annotate(strings.TrimSpace(key), val)
+		} else {
+			err = spec.set(name, val)
+		}
+		if err != nil {
 			return Spec{}, err
 		}
 	}
@@ -95,9 +105,9 @@ func (s *Spec) set(key, val string) (err error) {
 		switch s.Type = Type(val); s.Type {
 		case "registry":
 			s.Type, s.Push = Image, true
-		case Image, OCI, Docker, Local, Tar:
+		case Image, OCI, Docker, Local, Tar, CacheOnly:
 		default:
-			return fmt.Errorf("unknown type %q: use image, registry, oci, docker, local or tar", val)
+			return fmt.Errorf("unknown type %q: use image, registry, oci, docker, local, tar or cacheonly", val)
 		}
 	case "name":
 		for name := range strings.SplitSeq(val, ",") {
@@ -171,8 +181,12 @@ func (s *Spec) checkType() error {
 		if s.Directory && s.Dest == Stdout {
 			return errors.New("tar=false writes a directory: add dest=DIR")
 		}
+	case CacheOnly:
+		if len(s.Attrs) > 0 || len(s.Names) > 0 || len(s.Annotations) > 0 || s.Push || s.Dest != "" {
+			return errors.New("type=cacheonly delivers nothing: leave everything else away")
+		}
 	case Local, Tar:
-		if len(s.Attrs) > 0 || len(s.Names) > 0 || s.Push || s.ByDigest {
+		if len(s.Attrs) > 0 || len(s.Names) > 0 || len(s.Annotations) > 0 || s.Push || s.ByDigest {
 			return fmt.Errorf("type=%s writes files, not an image: leave everything but dest away", s.Type)
 		}
 		if s.Type == Tar && s.Dest == "" {

@@ -18,6 +18,7 @@ import (
 	"github.com/mabuild/mabuild/builder/ci/action"
 	"github.com/mabuild/mabuild/builder/ci/summary"
 	"github.com/mabuild/mabuild/builder/engine"
+	"github.com/mabuild/mabuild/builder/output"
 	"github.com/mabuild/mabuild/builder/progress"
 )
 
@@ -50,7 +51,8 @@ func newGitHubCommand() *cobra.Command {
 			}
 			step, err := newGitHubStep()
 			if err != nil {
-				return err
+				early := buildOptions{ci: ci.GitHub, progress: progress.Auto}
+				return early.logged(func() error { return err })
 			}
 			return step.run(cmd.Context())
 		},
@@ -83,7 +85,7 @@ func newGitHubStep() (*gitHubStep, error) {
 	if name := os.Getenv("GITHUB_EVENT_PATH"); name != "" {
 		var err error
 		if event, err = os.ReadFile(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("reading the event of the workflow: %w", err)
+			return nil, fmt.Errorf("reading the event of the workflow: %w; GITHUB_EVENT_PATH has to name its file", err)
 		}
 	}
 	inputs, err := action.Read(action.Options{Environ: os.Environ(), Event: event})
@@ -101,7 +103,35 @@ func newGitHubStep() (*gitHubStep, error) {
 
 // run builds, and tells GitHub what came out.
 func (s *gitHubStep) run(ctx context.Context) error {
+	s.options = buildOptions{ci: ci.GitHub, masks: s.masks(), progress: progress.Auto}
 	var flags buildFlags
+	if err := s.read(&flags); err != nil {
+		return s.logged(func() error { return err })
+	}
+	if s.inputs.Caller["join"] == "true" {
+		return s.logged(func() error { return s.join(ctx, &flags) })
+	}
+	return s.logged(func() error {
+		err := s.options.start(ctx)
+		if err == nil && s.options.results != nil {
+			err = s.outputs()
+		}
+		s.summary()
+		return err
+	})
+}
+
+// logged runs something in the log of the step, which begins with what is wrong with
+// its inputs.
+func (s *gitHubStep) logged(run func() error) error {
+	return s.options.logged(func() error {
+		s.options.log.Annotate(s.inputs.Warnings)
+		return run()
+	})
+}
+
+// read makes options of the inputs.
+func (s *gitHubStep) read(flags *buildFlags) error {
 	set := pflag.NewFlagSet("mabuild", pflag.ContinueOnError)
 	set.SetOutput(io.Discard)
 	flags.addFlags(set)
@@ -110,22 +140,18 @@ func (s *gitHubStep) run(ctx context.Context) error {
 	}
 	flags.reportFile = s.inputs.Caller["report"]
 	if s.inputs.Caller["join"] == "true" {
-		return s.join(ctx, &flags)
+		return nil // it needs a few of the flags, and neither a context nor outputs
 	}
 	options, err := flags.options(set.Arg(0))
 	if err != nil {
 		return err
 	}
+	if slices.ContainsFunc(options.outputs, func(spec output.Spec) bool { return spec.Dest == output.Stdout }) {
+		return usagef("the input outputs has one without a file, and standard output is the log of the step; write it with one, like type=oci,dest=image.tar")
+	}
+	options.ci, options.masks = s.options.ci, s.options.masks
 	s.options = options
-	s.options.ci, s.options.masks = ci.GitHub, s.masks()
-	return s.options.logged(func() error {
-		s.options.log.Annotate(s.inputs.Warnings)
-		err := s.options.start(ctx)
-		if err == nil && s.options.results != nil {
-			err = s.outputs()
-		}
-		return errors.Join(err, s.summary())
-	})
+	return nil
 }
 
 // join makes the image of what other jobs have built.
@@ -134,19 +160,16 @@ func (s *gitHubStep) join(ctx context.Context, flags *buildFlags) error {
 		return usagef("the inputs join and shard contradict each other: a job builds a shard, or joins those of the others")
 	}
 	joining := joinFlags{names: flags.tags, platforms: flags.platforms, engineConfig: flags.engineConfig, shards: flags.shards}
-	s.options = buildOptions{ci: ci.GitHub, masks: s.masks(), progress: progress.Auto}
-	return s.options.logged(func() error {
-		m, err := joining.joinShards(ctx)
-		if err != nil {
-			return causeOf(ctx, err)
-		}
-		text, err := encodeJSON(m)
-		if err != nil {
-			return err
-		}
-		s.options.results = m.results(text)
-		return s.outputs()
-	})
+	m, err := joining.joinShards(ctx)
+	if err != nil {
+		return causeOf(ctx, err)
+	}
+	text, err := encodeJSON(m)
+	if err != nil {
+		return err
+	}
+	s.options.results = m.results(text)
+	return s.outputs()
 }
 
 // masks are what must not be seen.
@@ -160,14 +183,17 @@ func (s *gitHubStep) masks() []string {
 	return secrets
 }
 
-// summary writes the job summary.
-func (s *gitHubStep) summary() error {
+// summary writes the job summary. A build is not wrong because nobody can read of it.
+func (s *gitHubStep) summary() {
 	if s.options.reporting == nil || s.options.reporting.done == nil || s.inputs.Caller["summary"] == "false" {
-		return nil
+		return
 	}
-	return appendFile(os.Getenv("GITHUB_STEP_SUMMARY"), func(w io.Writer) error {
+	err := appendFile("GITHUB_STEP_SUMMARY", func(w io.Writer) error {
 		return summary.Write(w, s.options.reporting.done, summary.Options{Secrets: ci.NewSecrets(s.masks()...), File: s.inputs.File})
 	})
+	if err != nil {
+		s.options.log.Annotate([]ci.Annotation{{Level: ci.Warning, Title: "mabuild", Message: "there is no summary: " + err.Error()}})
+	}
 }
 
 // outputs writes what later steps can use.
@@ -176,17 +202,18 @@ func (s *gitHubStep) outputs() error {
 	if err != nil {
 		return err
 	}
-	return appendFile(os.Getenv("GITHUB_OUTPUT"), func(w io.Writer) error { return ci.WriteGitHub(w, rand.Text(), outputs) })
+	return appendFile("GITHUB_OUTPUT", func(w io.Writer) error { return ci.WriteGitHub(w, rand.Text(), outputs) })
 }
 
-// appendFile adds to a file of the runner's; no name is none.
-func appendFile(name string, write func(io.Writer) error) error {
+// appendFile adds to a file of the runner's, which a variable names; no name is none.
+func appendFile(variable string, write func(io.Writer) error) error {
+	name := os.Getenv(variable)
 	if name == "" {
 		return nil
 	}
 	file, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
-		return fmt.Errorf("telling the runner: %w", err)
+		return fmt.Errorf("telling the runner: %w; %s has to name a file that can be written", err, variable)
 	}
 	return errors.Join(write(file), file.Close())
 }

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 
 	"golang.org/x/term"
 
 	"github.com/mabuild/mabuild/builder/ci"
 	"github.com/mabuild/mabuild/builder/progress"
+	"github.com/mabuild/mabuild/planner"
 )
 
 // ciLog is a log of a CI system. All that the process writes to standard error goes
@@ -19,6 +21,8 @@ type ciLog struct {
 	stderr *os.File // the real one
 	pipe   *os.File
 	copied chan error
+	// annotates is whether an annotation is more than a line of the log.
+	annotates bool
 }
 
 // openLog begins the log if a CI system runs this. It only changes how things look.
@@ -39,7 +43,7 @@ func (o *buildOptions) openLog() (*ciLog, error) {
 	}
 	l := &ciLog{
 		Log:    ci.NewLog(os.Stderr, ci.LogOptions{System: system, Secrets: slices.Concat(o.masks, secretValues(o.inputs.secrets)), Direct: len(o.platforms) == 1}),
-		stderr: os.Stderr, pipe: writer, copied: make(chan error, 1),
+		stderr: os.Stderr, pipe: writer, copied: make(chan error, 1), annotates: system.Annotates(),
 	}
 	os.Stderr = writer
 	go func() {
@@ -60,15 +64,31 @@ func (o *buildOptions) logged(run func() error) error {
 		return run()
 	}
 	err = run()
+	var told []ci.Annotation
 	if o.reporting != nil && o.reporting.done != nil {
-		log.Annotate(ci.Annotations(o.reporting.done, o.dockerfile))
+		told = ci.Annotations(o.reporting.done, o.dockerfile)
 	}
+	isError := func(a ci.Annotation) bool { return a.Level == ci.Error }
+	if err != nil && log.annotates && !slices.ContainsFunc(told, isError) {
+		told = append(told, complaint(err))
+	}
+	log.Annotate(told)
 	if o.results != nil {
 		outputs, outputsErr := o.results.Outputs()
 		log.Describe(outputs)
 		err = errors.Join(err, outputsErr)
 	}
 	return log.close(err)
+}
+
+// complaint is the annotation for what failed before there was a build, or after it.
+func complaint(err error) ci.Annotation {
+	a := ci.Annotation{Level: ci.Error, Title: "mabuild", Message: strings.TrimPrefix(describe(err), "mabuild: ")}
+	var line *planner.Error
+	if errors.As(err, &line) {
+		a.File, a.Line = line.File, line.Line
+	}
+	return a
 }
 
 // close ends the log with an error, which is the last to be read.

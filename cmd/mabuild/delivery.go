@@ -118,7 +118,6 @@ func joinDeliveries(all []*delivery) *delivery {
 const (
 	imageExporter = client.ExporterImage
 	ociExporter   = client.ExporterOCI
-	localExporter = client.ExporterLocal
 	tarExporter   = client.ExporterTar
 )
 
@@ -131,7 +130,8 @@ func joinSummaries(all []func(*builder.Result) string, result *builder.Result) s
 }
 
 // localDelivery writes the images' files, each platform's into a directory of its
-// own if there are several.
+// own if there are several. They come in archives: the client of BuildKit's local
+// exporter writes to its directory for some time after a build was given up.
 func localDelivery(spec output.Spec, plan *planner.Plan) (*delivery, error) {
 	files := &output.Files{Dest: spec.Dest}
 	places := make([]string, len(plan.Jobs))
@@ -149,7 +149,7 @@ func localDelivery(spec output.Spec, plan *planner.Plan) (*delivery, error) {
 			number := slices.IndexFunc(plan.Jobs, func(other planner.Job) bool {
 				return output.PlatformDir(other.Platform) == output.PlatformDir(job.Platform)
 			})
-			return []buildkit.Export{{Type: localExporter, Dir: files.Stage(number)}}
+			return []buildkit.Export{{Type: tarExporter, Tar: func() (io.WriteCloser, error) { return files.Unpack(number) }}}
 		},
 		publisher: files,
 		summary:   func(*builder.Result) string { return "Wrote " + spec.Dest },

@@ -100,7 +100,27 @@ func (f *buildFlags) results(o *buildOptions) (err error) {
 	if f.iidFile != "" && !slices.ContainsFunc(o.outputs, isImage) {
 		return usagef("--iidfile is about an image, and the outputs are files; leave it away, or add an output that is an image, like -o type=oci,dest=FILE")
 	}
+	if err := o.annotateOutputs(); err != nil {
+		return err
+	}
 	return o.checkOutputs()
+}
+
+// annotateOutputs takes over annotations that are given with -o. All images of a build
+// have the same.
+func (o *buildOptions) annotateOutputs() error {
+	images := slices.DeleteFunc(slices.Clone(o.outputs), func(s output.Spec) bool { return !isImage(s) })
+	for i, spec := range images {
+		if i > 0 && !slices.Equal(spec.Annotations, images[0].Annotations) {
+			return usagef("the outputs have different annotations; all images of a build have the same, so give them by --annotation")
+		}
+	}
+	if len(images) == 0 {
+		return nil
+	}
+	given, err := parseAnnotations(images[0].Annotations)
+	o.inputs.annotations = append(o.inputs.annotations, given...)
+	return err
 }
 
 func (f *buildFlags) numbers(o *buildOptions) error {

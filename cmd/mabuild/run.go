@@ -253,8 +253,8 @@ func (o *buildOptions) report(ctx context.Context, result *builder.Result, deliv
 	if result.Root.Digest != "" && !toStdout {
 		fmt.Println(result.Root.Digest)
 	}
-	if o.progress != progress.Quiet {
-		fmt.Fprintln(os.Stderr, delivery.summary(result))
+	if summary := delivery.summary(result); o.progress != progress.Quiet && summary != "" {
+		fmt.Fprintln(os.Stderr, summary)
 	}
 	return nil
 }

@@ -85,7 +85,9 @@ func (o *buildOptions) compressions() map[string]map[string]bool {
 	return found
 }
 
-func isImage(spec output.Spec) bool { return spec.Type != output.Local && spec.Type != output.Tar }
+func isImage(spec output.Spec) bool {
+	return !slices.Contains([]output.Type{output.Local, output.Tar, output.CacheOnly}, spec.Type)
+}
 
 // publisher publishes the variant's images by another one, and notes what became of
 // them.

@@ -57,7 +57,6 @@ func reasons() []reason {
 		{LoadAll, "buildx cannot write an archive for `docker load` of several platforms. mabuild writes one that newer Docker reads with all of them, " +
 			"and older Docker with the platform that runs there."},
 		{ArchiveSplit, "BuildKit ignores `platform-split` when it writes an archive. mabuild does what it says, as in a directory."},
-		{Unsupported, "mabuild says so and ends with 2. `annotation.NAME=VALUE` of an output is `--annotation` here; a build whose result is not wanted at all is `mabuild plan` or a build into the image store. " +
-			"Flags of buildx that mabuild does not have: `--builder` (there is `--node`), `--policy`, `-D`."},
+		{Unsupported, "mabuild says so and ends with 2. These are flags of buildx that it does not have: `--builder` (there is `--node`), `--policy`, `-D`."},
 	}
 }
