@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -44,7 +45,7 @@ func Annotations(b *report.Build, file string) []Annotation {
 	var all merged
 	for i := range b.Steps {
 		if s := &b.Steps[i]; s.Error != "" {
-			all.add(s.Platforms, Annotation{Level: Error, File: file, Line: s.Line, Message: OneLine(s.Name) + ": " + OneLine(s.Error)}, tail(s.Log, lastLines))
+			all.add(s.Platforms, Annotation{Level: Error, File: file, Line: s.Line, Message: OneLine(s.Name) + ": " + Cause(s.Error)}, tail(s.Log, lastLines))
 		}
 	}
 	for i := range b.Platforms {
@@ -115,6 +116,13 @@ func (m merged) list(platforms int) []Annotation {
 	})
 	return list
 }
+
+// failedProcess is how BuildKit tells of a command that failed. It repeats all of the
+// command, which the name of the step has already said.
+var failedProcess = regexp.MustCompile(`process ".*" did not complete successfully: `)
+
+// Cause is an error on one line, without the command that failed.
+func Cause(text string) string { return failedProcess.ReplaceAllString(OneLine(text), "") }
 
 func tail(lines []string, n int) []string { return lines[max(len(lines)-n, 0):] }
 

@@ -21,6 +21,9 @@ const (
 	Tekton    System = "tekton"
 )
 
+// Annotates reports whether annotations have a place of their own, beside the log.
+func (s System) Annotates() bool { return s == GitHub || s == Azure || s == TeamCity }
+
 // Lookup finds a variable of the environment, as os.LookupEnv does.
 type Lookup func(name string) (value string, found bool)
 

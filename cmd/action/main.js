@@ -51,7 +51,9 @@ function compile(file) {
 }
 
 async function locate() {
-  for (const given of [env.MABUILD_BINARY, path.join(root, 'bin', `mabuild${suffix}`)]) if (given && isExecutable(given)) return given;
+  const given = env.MABUILD_BINARY || path.join(root, 'bin', `mabuild${suffix}`);
+  if (isExecutable(given)) return given;
+  if (env.MABUILD_BINARY) throw new Error(`MABUILD_BINARY=${given} is no program; name mabuild's binary, or leave it away`);
   const record = path.join(__dirname, 'release.json');
   const release = fs.existsSync(record) ? JSON.parse(fs.readFileSync(record, 'utf8')) : null;
   const version = release ? release.version : createHash('sha256').update(`${env.GITHUB_ACTION_REPOSITORY} ${env.GITHUB_ACTION_REF}`).digest('hex').slice(0, 12);

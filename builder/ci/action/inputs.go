@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/moby/buildkit/util/suggest"
@@ -100,9 +101,9 @@ func ours() []input {
 		{"verify", "verify", asText},
 		{"verify-ignore", "verify-ignore", asItems},
 
-		{"join", "", asOther},
+		{"join", "", asSwitch},
 		{"report", "", asOther},
-		{"summary", "", asOther},
+		{"summary", "", asSwitch},
 	}
 }
 
@@ -150,7 +151,7 @@ type Inputs struct {
 	// Context is what is built, File the Dockerfile as the repository has it.
 	Context, File string
 	// Caller has the inputs that are no flags of a build: join, report and summary.
-	// Those that are empty are missing.
+	// Those that are empty are missing; join and summary are true or false.
 	Caller map[string]string
 	// Secrets must not be shown; SecretFiles are files in which there are more.
 	Secrets, SecretFiles []string
@@ -227,7 +228,9 @@ func (r *reader) read(in input) error {
 		r.flag(in.flag, value)
 	case asSwitch:
 		on, err := boolean(value)
-		if on {
+		if in.flag == "" {
+			r.Caller[in.name] = strconv.FormatBool(on)
+		} else if on {
 			r.Args = append(r.Args, "--"+in.flag)
 		}
 		return err

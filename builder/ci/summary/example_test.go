@@ -33,7 +33,7 @@ func ExampleWrite() {
 	//
 	// ### Slowest steps
 	//
-	// | Time | Step | Line | Platforms | How |
-	// | ---: | --- | ---: | --- | --- |
-	// | 9.0s | <code>RUN make</code> | 3 | linux/arm64 | emulated |
+	// | Time | Platforms | How | Line | Step |
+	// | ---: | --- | --- | ---: | --- |
+	// | 9.0s | linux/arm64 | emulated | 3 | <code>RUN make</code> |
 }

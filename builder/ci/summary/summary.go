@@ -39,7 +39,8 @@ const (
 	mostNames    = 20
 	mostTasks    = 40
 	mostLine     = 500 // characters of a line of output
-	mostText     = 160 // characters of a command in a table
+	mostText     = 160 // characters of a command
+	mostStep     = 80  // and of one in a table, which has to fit on the page
 )
 
 // Write writes what became of a build as Markdown for a page of the CI system.
@@ -110,8 +111,8 @@ func fit(sections []part, most int) string {
 func (s *page) heading() string {
 	var b strings.Builder
 	var failed []string
-	for _, p := range s.Platforms {
-		if p.Error != "" {
+	for i := range s.Platforms {
+		if p := &s.Platforms[i]; s.failed(p) {
 			failed = append(failed, markdown(p.Name))
 		}
 	}
@@ -138,13 +139,21 @@ func (s *page) heading() string {
 	return strings.TrimRight(b.String(), " \n") + "\n\n"
 }
 
+// failed reports whether a platform has no result because of itself. In a build that was
+// interrupted only its step says so.
+func (s *page) failed(p *report.Platform) bool {
+	return p.Error != "" || p.Digest == "" && slices.ContainsFunc(s.Steps, func(step report.Step) bool {
+		return step.Error != "" && slices.Contains(step.Platforms, p.Name)
+	})
+}
+
 func (s *page) platforms() string {
 	t := table{head: []string{"Platform", "Commands", "Time:", "Cached:", "Size:", "Digest"}}
 	for i := range s.Platforms {
 		p := &s.Platforms[i]
 		mark, size := "✅", ""
 		switch {
-		case p.Error != "":
+		case s.failed(p):
 			mark = "❌"
 		case p.Canceled:
 			mark = "⏹️"
@@ -197,6 +206,9 @@ func (s *page) failures() string {
 	var b strings.Builder
 	if s.Error != "" {
 		lines := strings.Split(strings.TrimSpace(s.Error), "\n")
+		for i, line := range lines {
+			lines[i] = ci.Cause(line)
+		}
 		b.WriteString("\n### Why\n\n" + fence(shorten(lines[:min(len(lines), s.opts.LogLines)])))
 	}
 	told := 0
@@ -208,7 +220,7 @@ func (s *page) failures() string {
 		if told++; told > mostFailures {
 			continue
 		}
-		fmt.Fprintf(&b, "\n%s %s on %s: %s\n", code(s.place(step.Line)), code(cut(ci.OneLine(step.Name), mostText)), markdown(strings.Join(step.Platforms, ", ")), markdown(cut(ci.OneLine(step.Error), mostLine)))
+		fmt.Fprintf(&b, "\n%s %s on %s: %s\n", code(s.place(step.Line)), code(cut(ci.OneLine(step.Name), mostText)), s.concerned(step.Platforms), markdown(cut(ci.Cause(step.Error), mostLine)))
 		if lines := step.Log[max(len(step.Log)-s.opts.LogLines, 0):]; len(lines) > 0 {
 			if left := step.LogOmitted + len(step.Log) - len(lines); left > 0 {
 				fmt.Fprintf(&b, "\nThe last %s of its output, of %d:\n", plural(len(lines), "line"), left+len(lines))
@@ -243,23 +255,34 @@ func (s *page) slowest() string {
 	if len(steps) == 0 {
 		return ""
 	}
-	t := table{head: []string{"Time:", "Step", "Line:", "Platforms", "How"}}
+	t := table{head: []string{"Time:", "Platforms", "How", "Line:", "Step"}} // the widest last
 	for _, step := range steps {
 		line := ""
 		if step.Line > 0 {
 			line = fmt.Sprint(step.Line)
 		}
-		t.rows = append(t.rows, []string{duration(step.Duration()), code(cut(ci.OneLine(step.Name), mostText)), line, markdown(strings.Join(step.Platforms, ", ")), markdown(string(step.State))})
+		t.rows = append(t.rows, []string{duration(step.Duration()), s.concerned(step.Platforms), markdown(string(step.State)), line, code(cut(ci.OneLine(step.Name), mostStep))})
 	}
 	return "\n### Slowest steps\n\n" + t.String()
 }
 
-// longest are the steps that took longest, those first.
+// concerned are platforms, in one word if they are many and all there are.
+func (s *page) concerned(platforms []string) string {
+	if len(platforms) > 2 && len(platforms) == len(s.Platforms) {
+		return "all"
+	}
+	return markdown(strings.Join(platforms, ", "))
+}
+
+// longest are the steps that took longest, those first. What BuildKit does beside the
+// Dockerfile is only worth a line if it is a good part of the build, or failed.
 func (s *page) longest(n int) []*report.Step {
+	const part = 20
 	var steps []*report.Step
 	for i := range s.Steps {
-		if s.Steps[i].Duration() > 0 {
-			steps = append(steps, &s.Steps[i])
+		step := &s.Steps[i]
+		if took := step.Duration(); took > 0 && (step.Kind != "internal" || step.Error != "" || took*part > s.Duration()) {
+			steps = append(steps, step)
 		}
 	}
 	slices.SortStableFunc(steps, func(x, y *report.Step) int { return cmp.Compare(y.Duration(), x.Duration()) })
@@ -289,7 +312,7 @@ func (s *page) findings() string {
 		if f.Fix != "" {
 			text += "<br>" + markdown(cut(f.Fix, mostLine))
 		}
-		t.rows = append(t.rows, []string{cmp.Or(marks[f.Level], "ℹ️"), line, rule, markdown(strings.Join(f.Platforms, ", ")), text})
+		t.rows = append(t.rows, []string{cmp.Or(marks[f.Level], "ℹ️"), line, rule, s.concerned(f.Platforms), text})
 	}
 	text := "\n### Findings\n\n" + t.String()
 	if more := len(s.Findings) - mostFindings; more > 0 {

@@ -93,6 +93,18 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+// TestInterrupted has a platform whose step failed before the build was interrupted.
+func TestInterrupted(t *testing.T) {
+	b := service(true)
+	b.Error, b.Platforms[1].Error = "interrupted", ""
+	text := write(t, b, summary.Options{})
+	for _, want := range []string{"## ❌ linux/arm64 failed", "| ✅ linux/amd64 |", "| ❌ linux/arm64 |"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is missing:\n%s", want, text)
+		}
+	}
+}
+
 // nasty are texts that want to be more than text.
 var nasty = []string{
 	"| x | y |\n| --- | --- |", "`code` **bold** [link](https://evil.example) ![image](https://evil.example/x.png)",
@@ -185,7 +197,7 @@ var ganttTask = regexp.MustCompile(`^ {4}(?:L\d+|step)[^:#;%\n"<>{}\[\]]* :(?:cr
 func gantt(t *testing.T, line string) string {
 	t.Helper()
 	switch {
-	case line == "gantt", strings.HasPrefix(line, "    dateFormat "), strings.HasPrefix(line, "    axisFormat "):
+	case line == "gantt", line == `%%{init: {"gantt": {"leftPadding": 120}}}%%`, strings.HasPrefix(line, "    dateFormat "), strings.HasPrefix(line, "    axisFormat "):
 		return "gantt"
 	case regexp.MustCompile(`^ {4}section [^:#;%\n"<>{}\[\]]*$`).MatchString(line):
 		return "section"

@@ -21,11 +21,14 @@ func (s *page) timeline() string {
 		return ""
 	}
 	axis := "%M:%S"
-	if s.Duration() >= time.Hour {
+	switch took := s.Duration(); {
+	case took >= time.Hour:
 		axis = "%H:%M:%S"
+	case took < 12*time.Second: // its marks are parts of a second
+		axis = "%S.%L"
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n### Timeline\n\n```mermaid\ngantt\n    dateFormat YYYY-MM-DD HH:mm:ss.SSS\n    axisFormat %s\n", axis)
+	fmt.Fprintf(&b, "\n### Timeline\n\n```mermaid\n%%%%{init: {\"gantt\": {\"leftPadding\": 120}}}%%%%\ngantt\n    dateFormat YYYY-MM-DD HH:mm:ss.SSS\n    axisFormat %s\n", axis)
 	sections := []string{"shared"}
 	for _, p := range s.Platforms {
 		sections = append(sections, p.Name)
