@@ -343,7 +343,7 @@ func TestActionBinary(t *testing.T) {
 		"cmd/action/main.js":      string(script),
 		"cmd/action/release.json": fmt.Sprintf(`{"version": "v1.2.3", "sha256": {"mabuild_linux_%s": "%x"}}`, runtime.GOARCH, sha256.Sum256(body)),
 	})
-	r.entry, r.env = filepath.Join(action, "cmd", "action", "main.js"), []string{"MABUILD_RELEASES=" + server.URL}
+	r.entry, r.env = filepath.Join(action, "cmd", "action", "main.js"), []string{"MABUILD_RELEASES=" + server.URL, "GITHUB_ACTION_REF=v1"}
 	dir := project(t, map[string]string{"Dockerfile": "FROM scratch\nCOPY Dockerfile /\n"})
 	for range 2 {
 		if res := finish(t, r.command(t, dir)); res.code != 0 || requests != 1 {

@@ -55,7 +55,9 @@ async function locate() {
   if (isExecutable(given)) return given;
   if (env.MABUILD_BINARY) throw new Error(`MABUILD_BINARY=${given} is no program; name mabuild's binary, or leave it away`);
   const record = path.join(__dirname, 'release.json');
-  const release = fs.existsSync(record) ? JSON.parse(fs.readFileSync(record, 'utf8')) : null;
+  // A branch or a commit is newer than the release before it.
+  const released = /^v\d/.test(env.GITHUB_ACTION_REF || '') && fs.existsSync(record);
+  const release = released ? JSON.parse(fs.readFileSync(record, 'utf8')) : null;
   const version = release ? release.version : createHash('sha256').update(`${env.GITHUB_ACTION_REPOSITORY} ${env.GITHUB_ACTION_REF}`).digest('hex').slice(0, 12);
   const cache = env.RUNNER_TOOL_CACHE || path.join(os.tmpdir(), 'mabuild-tools');
   const file = path.join(cache, 'mabuild', version, arch || process.arch, `mabuild${suffix}`);

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"io"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/moby/buildkit/client"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/mabuild/mabuild/builder"
 	"github.com/mabuild/mabuild/builder/buildkit"
@@ -20,6 +22,9 @@ import (
 type delivery struct {
 	exports   func(planner.Job) []buildkit.Export
 	publisher builder.Publisher
+	// settle brings what one job made to safety, if it is not yet: the daemon forgets,
+	// and other platforms can take hours. Nil is nothing.
+	settle func(ctx context.Context, manifests []ocispec.Descriptor) error
 	// content has the images of all jobs; nil if they are none.
 	content verify.Source
 	// loads is what goes into a running Docker; nil is nothing.
@@ -95,6 +100,9 @@ func joinDeliveries(all []*delivery) *delivery {
 	var publishers builder.Publishers
 	var places anywhere
 	for _, d := range all {
+		if d.settle != nil {
+			joined.settle = inTurn(joined.settle, d.settle)
+		}
 		if d.publisher != nil {
 			publishers = append(publishers, d.publisher)
 		}
@@ -112,6 +120,31 @@ func joinDeliveries(all []*delivery) *delivery {
 		joined.publisher = publishers
 	}
 	return joined
+}
+
+// inTurn does one thing, if there is one, and then another.
+func inTurn(first, then func(context.Context, []ocispec.Descriptor) error) func(context.Context, []ocispec.Descriptor) error {
+	if first == nil {
+		return then
+	}
+	return func(ctx context.Context, manifests []ocispec.Descriptor) error {
+		if err := first(ctx, manifests); err != nil {
+			return err
+		}
+		return then(ctx, manifests)
+	}
+}
+
+// verified settles what a job made, and then looks at it.
+func (d *delivery) verified(next func(context.Context, planner.Job, []ocispec.Descriptor) error) func(context.Context, planner.Job, []ocispec.Descriptor) error {
+	return func(ctx context.Context, job planner.Job, manifests []ocispec.Descriptor) error {
+		if d.settle != nil {
+			if err := d.settle(ctx, manifests); err != nil {
+				return err
+			}
+		}
+		return next(ctx, job, manifests)
+	}
 }
 
 // Names of BuildKit's exporters.

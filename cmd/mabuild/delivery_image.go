@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -43,6 +44,7 @@ func pushDelivery(o *buildOptions, v *variant, node *buildkit.Node) (*delivery, 
 	})
 	exports := []buildkit.Export{push}
 	pusher := &output.Pusher{Registry: client, Names: v.names, ByDigest: v.byDigest, Annotations: o.inputs.annotations.ofIndex()}
+	var settle func(context.Context, []ocispec.Descriptor) error
 	if o.inputs.attested && !v.byDigest {
 		exports[0].Image, exports[0].Made = -1, nil
 		push.Attrs["oci-artifact"] = "false" // or it is found by its subject
@@ -54,8 +56,20 @@ func pushDelivery(o *buildOptions, v *variant, node *buildkit.Node) (*delivery, 
 			maps.Copy(attrs, map[string]string{"name": strings.Join(v.names, ","), "store": "false"})
 			exports = append(exports, buildkit.Export{Type: imageExporter, Image: v.number, Made: v.twins.Add, Attrs: attrs})
 		}
+		var there sync.Map
 		pusher.Attest = func(ctx context.Context, ref string, desc ocispec.Descriptor) error {
-			return client.Copy(ctx, ref, source, desc)
+			if _, known := there.Load(ref); known {
+				return nil
+			}
+			err := client.Copy(ctx, ref, source, desc)
+			if err == nil {
+				there.Store(ref, true)
+			}
+			return err
+		}
+		settle = func(ctx context.Context, manifests []ocispec.Descriptor) error {
+			_, err := v.twins.Publisher(gatherer{pusher}).Publish(ctx, manifests)
+			return err
 		}
 	}
 	publisher, err := o.pusher(client, pusher)
@@ -65,6 +79,7 @@ func pushDelivery(o *buildOptions, v *variant, node *buildkit.Node) (*delivery, 
 	return &delivery{
 		exports:   func(planner.Job) []buildkit.Export { return slices.Clone(exports) },
 		publisher: v.publisher(publisher),
+		settle:    settle,
 		content:   pushedContent{node, inRegistry{client, v.names[0]}},
 		summary: func(*builder.Result) string {
 			if waiting := o.shards.waiting(); waiting != "" {
@@ -78,6 +93,14 @@ func pushDelivery(o *buildOptions, v *variant, node *buildkit.Node) (*delivery, 
 		},
 		close: func() {},
 	}, nil
+}
+
+// gatherer brings images to the registries, and writes no name.
+type gatherer struct{ *output.Pusher }
+
+func (g gatherer) Publish(ctx context.Context, manifests []ocispec.Descriptor) (ocispec.Descriptor, error) {
+	_, err := g.Gather(ctx, manifests)
+	return ocispec.Descriptor{}, err
 }
 
 // layoutDelivery brings all images that are kept into one OCI layout, which is all

@@ -167,7 +167,7 @@ func (o *buildOptions) run(ctx context.Context, p parts) error {
 		Check:    func(ctx context.Context) error { return o.check(ctx, p.text, p.plan, p.node) },
 		Emulated: isEmulated, EmulatedJobs: o.jobs.emulated,
 		Solver: solver, Publisher: p.delivery.publisher, Jobs: o.jobs.atOnce, Weight: o.history.weight, File: o.dockerfile,
-		Verify:        o.reporting.verify(content, o.verifyImages(content)),
+		Verify:        p.delivery.verified(o.reporting.verify(content, o.verifyImages(content))),
 		EmulationHint: func(missing []ocispec.Platform) string { return p.node.emulationHint(ctx, missing) }, Logger: logger,
 	})
 	closeErr := errors.Join(screen.close(jobErrors(err)), o.reporting.end(o, result, jobErrors(err), err))

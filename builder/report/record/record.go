@@ -214,7 +214,7 @@ func (r *Recorder) newStep(id, platform string, v *client.Vertex) *step {
 }
 
 func (s *step) describe(planned *exact.Step, assists map[digest.Digest]assist.Step) {
-	s.Command = strings.TrimSpace(planned.Command)
+	s.Command = strings.TrimSpace(assist.StepName(planned.Command))
 	s.Name, s.Kind, s.Stage, s.Line = firstLine(s.Command), planned.Kind, planned.Stage, planned.Line
 	s.ExecPlatform = planned.ExecPlatform
 	for _, input := range planned.Inputs {
