@@ -125,19 +125,19 @@ func (r *containerRun) source(session string) (ref string, resolve sourceresolve
 	}
 	if r.Store == nil {
 		return r.Image, sourceresolver.Opt{
-				ImageOpt: &sourceresolver.ResolveImageOpt{Platform: &r.Platform, ResolveMode: mode.String()},
-			}, func(ref string) llb.State {
-				return llb.Image(ref, llb.Platform(r.Platform), mode, llb.WithCustomName("image "+r.Image))
-			}
+			ImageOpt: &sourceresolver.ResolveImageOpt{Platform: &r.Platform, ResolveMode: mode.String()},
+		}, func(ref string) llb.State {
+			return llb.Image(ref, llb.Platform(r.Platform), mode, llb.WithCustomName("image "+r.Image))
+		}
 	}
 	// The name is for logs alone; what is read is told by the digest.
 	return "stored/image@" + r.Digest.String(), sourceresolver.Opt{
-			OCILayoutOpt: &sourceresolver.ResolveOCILayoutOpt{
-				Platform: &r.Platform, Store: sourceresolver.ResolveImageConfigOptStore{SessionID: session, StoreID: storeName},
-			},
-		}, func(ref string) llb.State {
-			return llb.OCILayout(ref, llb.Platform(r.Platform), llb.OCIStore(session, storeName), llb.WithCustomName("image "+r.Image))
-		}
+		OCILayoutOpt: &sourceresolver.ResolveOCILayoutOpt{
+			Platform: &r.Platform, Store: sourceresolver.ResolveImageConfigOptStore{SessionID: session, StoreID: storeName},
+		},
+	}, func(ref string) llb.State {
+		return llb.OCILayout(ref, llb.Platform(r.Platform), llb.OCIStore(session, storeName), llb.WithCustomName("image "+r.Image))
+	}
 }
 
 // resolve finds the image, pulls it and says what to start in it.

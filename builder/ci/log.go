@@ -233,7 +233,7 @@ func (l *Log) Close() error {
 		}
 	}
 	for _, j := range l.order {
-		if j.failed {
+		if j.failed && !l.direct { // or it has been written
 			l.put(l.system.heading(l.title(j)))
 			j.kept.each(l.relay)
 		}

@@ -187,7 +187,7 @@ func TestTarsFail(t *testing.T) {
 		fill func(t *testing.T, tars *output.Tars)
 		want string
 	}{
-		"no part": {func(t *testing.T, tars *output.Tars) {
+		"no part": {func(_ *testing.T, tars *output.Tars) {
 			tars.Platforms = []ocispec.Platform{arm64, {OS: "linux", Architecture: "s390x"}}
 		}, "no platform has files"},
 		"broken part": {

@@ -149,7 +149,7 @@ func (s *gitHubStep) read(flags *buildFlags) error {
 	if slices.ContainsFunc(options.outputs, func(spec output.Spec) bool { return spec.Dest == output.Stdout }) {
 		return usagef("the input outputs has one without a file, and standard output is the log of the step; write it with one, like type=oci,dest=image.tar")
 	}
-	options.ci, options.masks = s.options.ci, s.options.masks
+	options.ci, options.masks, options.annotated = s.options.ci, s.options.masks, s.inputs.File
 	s.options = options
 	return nil
 }

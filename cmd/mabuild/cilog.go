@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -42,7 +43,7 @@ func (o *buildOptions) openLog() (*ciLog, error) {
 		return nil, err
 	}
 	l := &ciLog{
-		Log:    ci.NewLog(os.Stderr, ci.LogOptions{System: system, Secrets: slices.Concat(o.masks, secretValues(o.inputs.secrets)), Direct: len(o.platforms) == 1}),
+		Log:    ci.NewLog(os.Stderr, ci.LogOptions{System: system, Secrets: o.secretTexts(), Direct: len(o.platforms) == 1}),
 		stderr: os.Stderr, pipe: writer, copied: make(chan error, 1), annotates: system.Annotates(),
 	}
 	os.Stderr = writer
@@ -66,7 +67,7 @@ func (o *buildOptions) logged(run func() error) error {
 	err = run()
 	var told []ci.Annotation
 	if o.reporting != nil && o.reporting.done != nil {
-		told = ci.Annotations(o.reporting.done, o.dockerfile)
+		told = ci.Annotations(o.reporting.done, cmp.Or(o.annotated, o.dockerfile))
 	}
 	isError := func(a ci.Annotation) bool { return a.Level == ci.Error }
 	if err != nil && log.annotates && !slices.ContainsFunc(told, isError) {

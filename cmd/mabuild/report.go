@@ -12,6 +12,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/mabuild/mabuild/builder"
+	"github.com/mabuild/mabuild/builder/ci"
 	"github.com/mabuild/mabuild/builder/report"
 	"github.com/mabuild/mabuild/builder/report/record"
 	"github.com/mabuild/mabuild/builder/verify"
@@ -111,6 +112,9 @@ func (r *reporting) end(o *buildOptions, result *builder.Result, failed []*build
 	done := r.Build(outcome)
 	if o.planned != nil {
 		done.Findings = reportFindings(o)
+	}
+	if secrets := o.secretTexts(); len(secrets) > 0 {
+		done = ci.NewSecrets(secrets...).Redact(done)
 	}
 	r.done = done
 	if err := (report.Store{}).Save(done); err != nil {

@@ -64,6 +64,7 @@ type buildOptions struct {
 	reportFile   string
 	reporting    *reporting // nil if nothing is built
 	ci           ci.System  // that runs this, empty if it has to be found out
+	annotated    string     // the Dockerfile as the repository has it, if that is another name
 	masks        []string   // what must not be seen in its log, beside the secrets
 	log          *ci.Log    // of the CI system, nil if none runs this
 	iidFile      string

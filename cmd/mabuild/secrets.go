@@ -52,6 +52,11 @@ func (f *inputFlags) credentials(o *buildOptions) error {
 	return nil
 }
 
+// secretTexts are what must not be seen in what is kept or shown of a build.
+func (o *buildOptions) secretTexts() []string {
+	return slices.Concat(o.masks, secretValues(o.inputs.secrets))
+}
+
 // secretValues are what must not be seen. What cannot be read cannot be used either.
 func secretValues(specs []string) []string {
 	var values []string
