@@ -162,7 +162,7 @@ func (t times) mix() []segment {
 			continue
 		}
 		width := 100 * float64(t[class]) / float64(total)
-		bar = append(bar, segment{number(x), number(width), class, fmt.Sprintf("%s: %s (%s)", class, duration(t[class]), percent(t[class], total))})
+		bar = append(bar, segment{number(x), number(width), class, fmt.Sprintf("%s: %s (%s)", class, FormatDuration(t[class]), percent(t[class], total))})
 		x += width
 	}
 	return bar
@@ -183,9 +183,9 @@ func (p *page) facts(b *Build, t times, path Path) {
 	}
 	commands := t[string(Native)] + t[string(Assisted)] + t[string(Emulated)]
 	p.Facts = []fact{
-		{"Duration", duration(b.Duration()), plural(ran, "step") + " worked", ""},
+		{"Duration", FormatDuration(b.Duration()), Amount(ran, "step") + " worked", ""},
 		{"Platforms", strconv.Itoa(len(b.Platforms)), outcome(b), ""},
-		{"From the cache", percent(time.Duration(cached), time.Duration(ran+cached)), plural(cached, "step"), "cached"},
+		{"From the cache", percent(time.Duration(cached), time.Duration(ran+cached)), Amount(cached, "step"), "cached"},
 	}
 	if ran+cached == 0 {
 		p.Facts = p.Facts[:2]
@@ -193,11 +193,11 @@ func (p *page) facts(b *Build, t times, path Path) {
 	for _, state := range []State{Native, Assisted, Emulated} {
 		if d := t[string(state)]; d > 0 {
 			name := strings.ToUpper(string(state[:1])) + string(state[1:])
-			p.Facts = append(p.Facts, fact{name, duration(d), percent(d, commands) + " of commands", string(state)})
+			p.Facts = append(p.Facts, fact{name, FormatDuration(d), percent(d, commands) + " of commands", string(state)})
 		}
 	}
 	if len(path.Steps) > 0 {
-		p.Facts = append(p.Facts, fact{"Critical path", duration(path.Work), plural(len(path.Steps), "step") + ", " + duration(path.Wait) + " waiting", "critical"})
+		p.Facts = append(p.Facts, fact{"Critical path", FormatDuration(path.Work), Amount(len(path.Steps), "step") + ", " + FormatDuration(path.Wait) + " waiting", "critical"})
 	}
 	p.Mix = t.mix()
 }
@@ -263,10 +263,10 @@ func newPlatformRow(b *Build, platform *Platform) platformRow {
 		row.Status, row.Class = "stopped", "canceled"
 	}
 	if !platform.Started.IsZero() {
-		row.Took = duration(platform.Completed.Sub(platform.Started))
+		row.Took = FormatDuration(platform.Completed.Sub(platform.Started))
 	}
 	if size := platform.Size(); size > 0 {
-		row.Size = byteSize(size)
+		row.Size = FormatSize(size)
 	}
 	own := func(s *Step) bool { return slices.Contains(s.Platforms, platform.Name) }
 	row.Mix = timesOf(b, own).mix()
@@ -296,7 +296,7 @@ func kindOf(class string) string {
 
 func newStepRow(i int, s *Step) stepRow {
 	row := stepRow{
-		Index: i, Name: cut(visible(s.Name), 200), Command: cut(visible(s.Command), 500), Stage: visible(s.Stage), Class: s.class(), Kind: kindOf(s.class()), Took: duration(s.Duration()),
+		Index: i, Name: cut(visible(s.Name), 200), Command: cut(visible(s.Command), 500), Stage: visible(s.Stage), Class: s.class(), Kind: kindOf(s.class()), Took: FormatDuration(s.Duration()),
 		Platforms: strings.Join(visibleAll(s.Platforms), ", "),
 	}
 	if s.Line > 0 {
@@ -309,7 +309,7 @@ func newStepRow(i int, s *Step) stepRow {
 }
 
 func (p *page) path(b *Build, path Path, index map[string]int) {
-	p.PathWork, p.PathWait = duration(path.Work), duration(path.Wait)
+	p.PathWork, p.PathWait = FormatDuration(path.Work), FormatDuration(path.Wait)
 	until := b.Started
 	least := shortest(b, path, index)
 	var rest time.Duration
@@ -324,13 +324,13 @@ func (p *page) path(b *Build, path Path, index map[string]int) {
 		}
 		row := pathRow{stepRow: newStepRow(index[id], s), Share: percent(s.Duration(), b.Duration())}
 		if wait := started.Sub(until); wait >= 50*time.Millisecond {
-			row.Wait = duration(wait)
+			row.Wait = FormatDuration(wait)
 		}
 		row.Bar = number(100 * float64(s.Duration()) / float64(max(b.Duration(), 1)))
 		until = later(until, completed)
 		p.Path = append(p.Path, row)
 	}
-	p.PathRestTime = duration(rest)
+	p.PathRestTime = FormatDuration(rest)
 }
 
 // pathMax is how long a critical path is written out.

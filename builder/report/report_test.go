@@ -176,12 +176,12 @@ func TestWords(t *testing.T) {
 		-time.Second: "0s", 0: "0s", time.Millisecond: "<0.01s", 420 * time.Millisecond: "0.42s", 59940 * time.Millisecond: "59.9s",
 		59950 * time.Millisecond: "1m 00s", 187 * time.Second: "3m 07s", 3599700 * time.Millisecond: "1h 00m", 25*time.Hour + time.Minute: "25h 01m",
 	} {
-		if got := report.Words(in); got != want {
+		if got := report.FormatDuration(in); got != want {
 			t.Errorf("%s gives %q, want %q", in, got, want)
 		}
 	}
 	for in, want := range map[int64]string{0: "0 B", 999: "999 B", 1000: "1.0 kB", 999_949: "999.9 kB", 999_951: "1.0 MB", 27_100_000: "27.1 MB", 5_000_000_000_000_000: "5000.0 TB"} {
-		if got := report.ByteSize(in); got != want {
+		if got := report.FormatSize(in); got != want {
 			t.Errorf("%d gives %q, want %q", in, got, want)
 		}
 	}

@@ -40,7 +40,7 @@ func newSizes(b *Build) *sizes {
 		p := &b.Platforms[i]
 		bar := sizeBar{Name: visible(p.Name)}
 		if len(p.Layers) > 0 {
-			bar.Size = byteSize(p.Size())
+			bar.Size = FormatSize(p.Size())
 		}
 		x := 0.0
 		for k := range s.Layers {
@@ -53,9 +53,9 @@ func newSizes(b *Build) *sizes {
 			if row.Name == "" {
 				row.Name = instruction(l.CreatedBy)
 			}
-			row.Sizes = append(row.Sizes, byteSize(l.Size))
+			row.Sizes = append(row.Sizes, FormatSize(l.Size))
 			width := 100 * float64(l.Size) / float64(largest)
-			bar.Bar = append(bar.Bar, segment{number(x), number(width), row.Class, instruction(l.CreatedBy) + "\n" + byteSize(l.Size)})
+			bar.Bar = append(bar.Bar, segment{number(x), number(width), row.Class, instruction(l.CreatedBy) + "\n" + FormatSize(l.Size)})
 			x += width
 		}
 		s.Platforms = append(s.Platforms, bar)

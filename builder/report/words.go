@@ -43,8 +43,8 @@ func strange(c rune) bool {
 	return unicode.IsControl(c) || unicode.Is(unicode.Cf, c) || c == '\u2028' || c == '\u2029'
 }
 
-// duration is for people: 0.3s, 12.4s, 3m 07s, 1h 02m.
-func duration(d time.Duration) string {
+// FormatDuration is for people: <0.01s, 0.30s, 12.4s, 3m 07s, 1h 02m.
+func FormatDuration(d time.Duration) string {
 	switch {
 	case d <= 0:
 		return "0s"
@@ -62,8 +62,8 @@ func duration(d time.Duration) string {
 	return fmt.Sprintf("%dh %02dm", d/time.Hour, d%time.Hour/time.Minute)
 }
 
-// byteSize is for people: 812 B, 3.4 kB, 27.1 MB.
-func byteSize(n int64) string {
+// FormatSize is a number of bytes for people: 812 B, 3.4 kB, 27.1 MB.
+func FormatSize(n int64) string {
 	value := float64(n)
 	unit := 0
 	for value >= 999.95 && unit < 4 {
@@ -76,7 +76,8 @@ func byteSize(n int64) string {
 	return fmt.Sprintf("%.1f %sB", value, []string{"", "k", "M", "G", "T"}[unit])
 }
 
-func plural(n int, noun string) string {
+// Amount is a number of things: 1 step, 2 steps.
+func Amount(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}

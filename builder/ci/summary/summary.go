@@ -118,13 +118,13 @@ func (s *page) heading() string {
 	}
 	switch {
 	case s.Error != "" && len(failed) > 0:
-		fmt.Fprintf(&b, "## ❌ %s failed after %s\n\n", strings.Join(failed, ", "), duration(s.Duration()))
+		fmt.Fprintf(&b, "## ❌ %s failed after %s\n\n", strings.Join(failed, ", "), report.FormatDuration(s.Duration()))
 	case s.Error != "":
-		fmt.Fprintf(&b, "## ❌ The build failed after %s\n\n", duration(s.Duration()))
+		fmt.Fprintf(&b, "## ❌ The build failed after %s\n\n", report.FormatDuration(s.Duration()))
 	case len(failed) > 0:
-		fmt.Fprintf(&b, "## ⚠️ Built without %s in %s\n\n", strings.Join(failed, ", "), duration(s.Duration()))
+		fmt.Fprintf(&b, "## ⚠️ Built without %s in %s\n\n", strings.Join(failed, ", "), report.FormatDuration(s.Duration()))
 	default:
-		fmt.Fprintf(&b, "## ✅ %s in %s\n\n", plural(len(s.Platforms), "platform"), duration(s.Duration()))
+		fmt.Fprintf(&b, "## ✅ %s in %s\n\n", report.Amount(len(s.Platforms), "platform"), report.FormatDuration(s.Duration()))
 	}
 	for i, name := range s.Names {
 		if i == mostNames {
@@ -161,10 +161,10 @@ func (s *page) platforms() string {
 			mark = "➖"
 		}
 		if len(p.Layers) > 0 {
-			size = byteSize(p.Size())
+			size = report.FormatSize(p.Size())
 		}
 		commands, cached := s.commands(p.Name)
-		t.rows = append(t.rows, []string{mark + " " + markdown(p.Name), commands, duration(p.Completed.Sub(p.Started)), cached, size, code(shortDigest(p.Digest))})
+		t.rows = append(t.rows, []string{mark + " " + markdown(p.Name), commands, report.FormatDuration(p.Completed.Sub(p.Started)), cached, size, code(shortDigest(p.Digest))})
 	}
 	return t.String()
 }
@@ -195,7 +195,7 @@ func (s *page) commands(platform string) (how, cached string) {
 		}
 		text := fmt.Sprintf("%d %s", count[i], state)
 		if took[i] > 0 {
-			text += fmt.Sprintf(" (%s)", duration(took[i]))
+			text += fmt.Sprintf(" (%s)", report.FormatDuration(took[i]))
 		}
 		list = append(list, text)
 	}
@@ -223,7 +223,7 @@ func (s *page) failures() string {
 		fmt.Fprintf(&b, "\n%s %s on %s: %s\n", code(s.place(step.Line)), code(cut(ci.OneLine(step.Name), mostText)), s.concerned(step.Platforms), markdown(cut(ci.Cause(step.Error), mostLine)))
 		if lines := step.Log[max(len(step.Log)-s.opts.LogLines, 0):]; len(lines) > 0 {
 			if left := step.LogOmitted + len(step.Log) - len(lines); left > 0 {
-				fmt.Fprintf(&b, "\nThe last %s of its output, of %d:\n", plural(len(lines), "line"), left+len(lines))
+				fmt.Fprintf(&b, "\nThe last %s of its output, of %d:\n", report.Amount(len(lines), "line"), left+len(lines))
 			}
 			b.WriteString("\n" + fence(shorten(lines)))
 		}
@@ -261,7 +261,7 @@ func (s *page) slowest() string {
 		if step.Line > 0 {
 			line = fmt.Sprint(step.Line)
 		}
-		t.rows = append(t.rows, []string{duration(step.Duration()), s.concerned(step.Platforms), markdown(string(step.State)), line, code(cut(ci.OneLine(step.Name), mostStep))})
+		t.rows = append(t.rows, []string{report.FormatDuration(step.Duration()), s.concerned(step.Platforms), markdown(string(step.State)), line, code(cut(ci.OneLine(step.Name), mostStep))})
 	}
 	return "\n### Slowest steps\n\n" + t.String()
 }
