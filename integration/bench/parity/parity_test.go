@@ -191,7 +191,7 @@ func serve(t *testing.T) map[string]string {
 			t.Fatal(err)
 		}
 	}
-	return map[string]string{"{GIT}": repository.URL, "{HTTP}": server.URL + "/files", "{KEY}": key(t), "{AGENT}": agent(t)}
+	return map[string]string{"{GIT}": repository.URL, "{HTTP}": server.URL + "/files", "{KEY}": key(t), "{AGENT}": agent(t), "{S3}": bucket(t), "{AZURE}": container(t)}
 }
 
 // key is a private key as ssh has them in files.

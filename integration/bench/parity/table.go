@@ -33,12 +33,12 @@ Times are compared only with SOURCE_DATE_EPOCH, since one program runs after the
 digests that depend on a time are left out without it, and layers are compared by their digests.
 
 In the command lines REF is a reference in the registry, OUT a directory, ADDR the registry, GIT a
-repository and HTTP a server; each program has references and directories of its own. What is behind
+repository, HTTP a server, S3 and AZURE stores of objects; each program has references and directories of its own. What is behind
 "first" was run before, by the same program, and "pruned" means that the daemon's cache was emptied
 in between.
 
 Not compared: ` + "`--sbom=true`" + `, which needs the image of a scanner, and there is none on loopback
-(its flag is parsed: ` + "`--sbom=false`" + ` is here), caches in clouds (gha, s3, azblob), and ` + "`--load`" + `
+(its flag is parsed: ` + "`--sbom=false`" + ` is here), caches in clouds other than S3 and Azure (gha), and ` + "`--load`" + `
 into a running Docker: a test of mabuild's own has that.
 `
 
