@@ -109,9 +109,14 @@ func told(t *testing.T, send sendFunc, files fsutil.FS) []string {
 func received(t *testing.T, send sendFunc, files fsutil.FS) map[string]string {
 	t.Helper()
 	dir := t.TempDir()
-	daemon, client := pipe(t.Context())
+	connected, hangUp := context.WithCancel(t.Context())
+	defer hangUp()
+	daemon, client := pipe(connected)
 	group, ctx := errgroup.WithContext(t.Context())
-	group.Go(func() error { return send(ctx, client, files) })
+	group.Go(func() error {
+		defer hangUp() // which a daemon waits for at the end
+		return send(ctx, client, files)
+	})
 	group.Go(func() error { return fsutil.Receive(ctx, daemon, dir, fsutil.ReceiveOpt{}) })
 	if err := group.Wait(); err != nil {
 		t.Fatal(err)
