@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -323,15 +324,16 @@ func TestActionBinary(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	served := body
-	requests := 0
+	var served atomic.Pointer[[]byte]
+	served.Store(&body)
+	var requests atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		requests++
+		requests.Add(1)
 		if r.URL.Path != "/v1.2.3/mabuild_linux_"+runtime.GOARCH {
 			http.NotFound(w, r)
 			return
 		}
-		_, _ = w.Write(served)
+		_, _ = w.Write(*served.Load())
 	}))
 	defer server.Close()
 	r := newRunner(t, map[string]string{"context": ".", "outputs": "type=oci,dest=" + filepath.Join(t.TempDir(), "x.tar")})
@@ -346,14 +348,14 @@ func TestActionBinary(t *testing.T) {
 	r.entry, r.env = filepath.Join(action, "cmd", "action", "main.js"), []string{"MABUILD_RELEASES=" + server.URL, "GITHUB_ACTION_REF=v1"}
 	dir := project(t, map[string]string{"Dockerfile": "FROM scratch\nCOPY Dockerfile /\n"})
 	for range 2 {
-		if res := finish(t, r.command(t, dir)); res.code != 0 || requests != 1 {
-			t.Fatalf("exit code %d, %d downloads\n%s", res.code, requests, res.stderr)
+		if res := finish(t, r.command(t, dir)); res.code != 0 || requests.Load() != 1 {
+			t.Fatalf("exit code %d, %d downloads\n%s", res.code, requests.Load(), res.stderr)
 		}
 	}
 	if err := os.RemoveAll(filepath.Join(r.dir, "tools", "mabuild")); err != nil {
 		t.Fatal(err)
 	}
-	served = []byte("#!/bin/sh\n")
+	served.Store(&[]byte{'#', '!', '\n'})
 	res := finish(t, r.command(t, dir))
 	if res.code != 1 || !strings.Contains(res.stdout, "::error title=mabuild::checking") {
 		t.Errorf("another file: exit code %d\n%s%s", res.code, res.stdout, res.stderr)

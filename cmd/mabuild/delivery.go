@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/buildkit/client"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -135,15 +136,23 @@ func inTurn(first, then func(context.Context, []ocispec.Descriptor) error) func(
 	}
 }
 
-// verified settles what a job made, and then looks at it.
-func (d *delivery) verified(next func(context.Context, planner.Job, []ocispec.Descriptor) error) func(context.Context, planner.Job, []ocispec.Descriptor) error {
-	return func(ctx context.Context, job planner.Job, manifests []ocispec.Descriptor) error {
-		if d.settle != nil {
-			if err := d.settle(ctx, manifests); err != nil {
-				return err
-			}
+// settling is a solver whose jobs have ended when what they made is safe.
+type settling struct {
+	*buildkit.Solver
+	settle func(ctx context.Context, manifests []ocispec.Descriptor) error // nil is nothing
+}
+
+// Solve builds a job. If the daemon has forgotten what it made before that was safe, it
+// makes it again, of what is in its cache.
+func (s settling) Solve(ctx context.Context, job planner.Job) ([]ocispec.Descriptor, error) {
+	for again := 2; ; again-- {
+		manifests, err := s.Solver.Solve(ctx, job)
+		if err != nil || s.settle == nil {
+			return manifests, err
 		}
-		return next(ctx, job, manifests)
+		if err = s.settle(ctx, manifests); err == nil || again == 0 || !errdefs.IsNotFound(err) {
+			return manifests, err
+		}
 	}
 }
 
