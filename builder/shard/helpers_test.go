@@ -166,3 +166,20 @@ func (s *site) announce(t testing.TB, opts shard.Options, image built) {
 		t.Fatal(err)
 	}
 }
+
+// unseen is a shard of another plan, for arm64. It announces its image when the next one
+// has looked for it and is about to announce its own.
+func (s *site) unseen(t *testing.T) *shard.Meeting {
+	t.Helper()
+	opts := s.options()
+	opts.Plan = shard.Plan{"the Dockerfile": "FROM busybox"}
+	other := newMeeting(t, opts)
+	manifests := s.push(t, buildImage(arm64, "1", false))
+	s.Add(registrytest.Rule{Method: "PUT", Path: "/mabuild-", Times: 1, Fault: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if err := other.Announce(r.Context(), manifests); err != nil {
+			t.Error(err)
+		}
+		next.ServeHTTP(w, r)
+	}})
+	return other
+}

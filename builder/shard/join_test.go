@@ -2,7 +2,6 @@ package shard_test
 
 import (
 	"errors"
-	"net/http"
 	"strings"
 	"testing"
 
@@ -37,17 +36,9 @@ func TestJoin(t *testing.T) {
 // The shards have to agree with each other.
 func TestJoinOtherPlans(t *testing.T) {
 	s := newSite(t, registrytest.Memory())
-	opts := s.options()
-	opts.Plan = shard.Plan{"the Dockerfile": "FROM busybox"}
-	other := newMeeting(t, opts)
-	manifests := s.push(t, buildImage(arm64, "1", false))
-	s.Add(registrytest.Rule{Method: "PUT", Path: "/mabuild-", Times: 1, Fault: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-		if err := other.Announce(r.Context(), manifests); err != nil {
-			t.Error(err)
-		}
-		next.ServeHTTP(w, r)
-	}})
+	s.unseen(t)
 	_ = newMeeting(t, s.options()).Announce(t.Context(), s.push(t, buildImage(amd64, "1", false)))
+	opts := s.options()
 	opts.Plan = nil
 	refused := (*shard.PlanError)(nil)
 	if _, err := newMeeting(t, opts).Wait(t.Context()); !errors.As(err, &refused) || len(refused.Differs) == 0 {

@@ -144,16 +144,7 @@ func TestOtherPlan(t *testing.T) {
 // Two shards of different plans that didn't see each other make nothing.
 func TestOtherPlanAtOnce(t *testing.T) {
 	s := newSite(t, registrytest.Memory())
-	opts := s.options()
-	opts.Plan = shard.Plan{"the Dockerfile": "FROM busybox"}
-	other := newMeeting(t, opts)
-	manifests := s.push(t, buildImage(arm64, "1", false))
-	s.Add(registrytest.Rule{Method: "PUT", Path: "/mabuild-", Times: 1, Fault: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-		if err := other.Announce(r.Context(), manifests); err != nil {
-			t.Error(err)
-		}
-		next.ServeHTTP(w, r)
-	}})
+	other := s.unseen(t)
 	publisher := shard.Publisher{Meeting: newMeeting(t, s.options())}
 	_, err := publisher.Publish(t.Context(), s.push(t, buildImage(amd64, "1", false)))
 	var refused *shard.PlanError

@@ -189,7 +189,7 @@ func (s *gitHubStep) summary() {
 		return
 	}
 	err := appendFile("GITHUB_STEP_SUMMARY", func(w io.Writer) error {
-		return summary.Write(w, s.options.reporting.done, summary.Options{Secrets: ci.NewSecrets(s.masks()...), File: s.inputs.File})
+		return summary.Write(w, s.options.reporting.done, summary.Options{Secrets: ci.NewSecrets(s.options.masks...), File: s.inputs.File})
 	})
 	if err != nil {
 		s.options.log.Annotate([]ci.Annotation{{Level: ci.Warning, Title: "mabuild", Message: "there is no summary: " + err.Error()}})

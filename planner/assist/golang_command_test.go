@@ -15,6 +15,17 @@ const (
 	targetSettings = "type=secret,id=mabuild-assist-go-"
 )
 
+// editOf is what the job for arm64 sends.
+func editOf(t *testing.T, w *world, dockerfile string) assist.Edit {
+	t.Helper()
+	_, result := planOf(t, w, dockerfile, "linux/arm64", nil)
+	edit, err := result.Apply("linux/arm64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return edit
+}
+
 // TestGoModules gives a command that only fetches modules the native go command, and
 // nothing else; one that cannot start without a loader is left alone, and the tools
 // are used nevertheless.
@@ -90,11 +101,7 @@ func TestGoCommand(t *testing.T) {
 		"PATH=/x:$PATH; CGO_ENABLED=0 go build .":                   tools,
 	} {
 		t.Run(command, func(t *testing.T) {
-			_, result := planOf(t, usual(t), "FROM golang:1.26\nRUN "+command+"\n", "linux/arm64", nil)
-			edit, err := result.Apply("linux/arm64")
-			if err != nil {
-				t.Fatal(err)
-			}
+			edit := editOf(t, usual(t), "FROM golang:1.26\nRUN "+command+"\n")
 			line := strings.Split(string(edit.Text), "\n")[1]
 			got := "nothing"
 			switch has := func(text string) bool { return strings.Contains(line, text) }; {
@@ -132,11 +139,7 @@ func TestGoCommandBefore(t *testing.T) {
 		"RUN sed -i s/x/y/ /usr/local/go/go.env":       false,
 	} {
 		t.Run(before, func(t *testing.T) {
-			_, result := planOf(t, usual(t), "FROM golang:1.26\n"+before+"\nRUN CGO_ENABLED=0 go build\n", "linux/arm64", nil)
-			edit, err := result.Apply("linux/arm64")
-			if err != nil {
-				t.Fatal(err)
-			}
+			edit := editOf(t, usual(t), "FROM golang:1.26\n"+before+"\nRUN CGO_ENABLED=0 go build\n")
 			lines := strings.Split(strings.TrimSpace(string(edit.Text)), "\n")
 			last := lines[len(lines)-1]
 			if got := strings.Contains(last, nativeCommand); got != want || strings.Contains(last, nativeTools) == want {
@@ -192,11 +195,7 @@ func TestGoCommandUnfit(t *testing.T) {
 			w, native, target := newWorld(), goVariant("amd64", "1.26.8"), goVariant("arm64", "1.26.8")
 			change(&native, &target)
 			w.image(t, "golang:1.26", native, target)
-			_, result := planOf(t, w, dockerfile, "linux/arm64", nil)
-			edit, err := result.Apply("linux/arm64")
-			if err != nil {
-				t.Fatal(err)
-			}
+			edit := editOf(t, w, dockerfile)
 			if text := string(edit.Text); !strings.Contains(text, nativeTools) || strings.Contains(text, nativeCommand) || len(edit.Secrets) > 0 {
 				t.Errorf("it gets %q", text)
 			}
