@@ -58,16 +58,15 @@ func isConfig(t *testing.T, store *testbed.Registry, digest string) bool {
 }
 
 // TestSeveralRegistries pushes one build to two registries, and to two repositories of
-// each: the steps run once, each registry gets each layer once, and the second
-// repository has it from the first one. A config has a few kilobytes and goes to each
-// repository. One job at a time, since daemons do not know of each other's uploads
-// while they last.
+// each: the steps run once, each registry gets each layer once though both platforms
+// push it at the same moment, and the second repository has it from the first one. A
+// config has a few kilobytes and goes to each repository.
 func TestSeveralRegistries(t *testing.T) {
 	stores := []*testbed.Registry{registry(t, testbed.RegistryOptions{}), registry(t, testbed.RegistryOptions{})}
 	dir := project(t, map[string]string{"Dockerfile": "FROM scratch AS files\nCOPY shared /shared\n" +
 		"FROM busybox AS id\nRUN cat /proc/sys/kernel/random/uuid > /id\n" +
 		"FROM files\nCOPY --from=id /id /id\n", "shared": "the same for all platforms"})
-	args := []string{"--platform", "linux/amd64,linux/arm64", "--jobs=1", "--push"}
+	args := []string{"--platform", "linux/amd64,linux/arm64", "--push"}
 	var names []string
 	for _, store := range stores {
 		for _, name := range []string{"/first:1", "/first:2", "/team/second:1"} {

@@ -50,6 +50,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/mabuild/mabuild/builder/engine/internal/ghacache"
+	"github.com/mabuild/mabuild/builder/engine/internal/uploads"
 )
 
 // configureProcess makes the process-wide settings that buildkitd's main makes.
@@ -107,7 +108,7 @@ func newController(ctx context.Context, state State, cfg Config, info *Info) (*c
 	if err != nil {
 		return nil, err
 	}
-	hosts := resolver.NewRegistryConfig(cfg.Registries)
+	hosts := new(uploads.Uploads).Hosts(resolver.NewRegistryConfig(cfg.Registries))
 	w, err := newWorker(ctx, state, cfg, hosts, info)
 	if err != nil {
 		return nil, err
