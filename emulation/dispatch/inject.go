@@ -1,0 +1,143 @@
+package dispatch
+
+import (
+	"bytes"
+	"debug/elf"
+	_ "embed" // the stub
+	"encoding/binary"
+	"slices"
+)
+
+//go:generate sh stub/build.sh stub
+
+//go:embed stub/stub_amd64.bin
+var stub []byte
+
+// The head of the stub: entry_amd64.S.
+const (
+	stubMagic    = "MBSTUB01"
+	stubDistance = 8  // where the distance from here to QEMU's entry goes
+	stubEntry    = 16 // where the code begins
+)
+
+const (
+	pageSize  = 0x1000
+	maxMemory = 1 << 32 // far more than any QEMU has; keeps sums from overflowing
+)
+
+// RefusedError is returned by [Inject] for a file that the stub cannot be put
+// into. Used as it is, it emulates every program.
+type RefusedError struct {
+	// Reason says what is wrong with the file: "it is not an ELF file".
+	Reason string
+}
+
+func (e *RefusedError) Error() string {
+	return "putting the dispatcher into QEMU: " + e.Reason +
+		"; install a qemu-user-static that is a static-pie executable, such as Debian's"
+}
+
+func refuse(reason string) error {
+	return &RefusedError{Reason: reason}
+}
+
+// Inject returns the QEMU with the stub in it: a statically linked,
+// position-independent executable for Linux on amd64. The argument is not
+// changed. The stub is appended, the header that describes QEMU's notes
+// describes the stub instead, and the kernel enters there. Errors are
+// [*RefusedError].
+//
+// Write the result to another file and rename that: a QEMU that is registered
+// with the flag F is busy.
+func Inject(qemu []byte) ([]byte, error) {
+	header, err := readHeader(qemu)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := header.plan(qemu)
+	if err != nil {
+		return nil, err
+	}
+	out := slices.Grow(bytes.Clone(qemu), 2*pageSize+len(stub))
+	out = append(out, make([]byte, int(plan.offset)-len(out))...)
+	out = append(out, stub...)
+	le := binary.LittleEndian
+	le.PutUint64(out[plan.offset+stubDistance:], header.entry-(plan.address+stubDistance))
+
+	segment := out[header.table+uint64(plan.note)*programHeaderSize:]
+	le.PutUint32(segment, uint32(elf.PT_LOAD))
+	le.PutUint32(segment[4:], uint32(elf.PF_R|elf.PF_X))
+	size := uint64(len(stub))
+	for i, field := range []uint64{plan.offset, plan.address, plan.address, size, size, pageSize} {
+		le.PutUint64(segment[8+8*i:], field)
+	}
+	le.PutUint64(out[elfEntry:], plan.address+stubEntry)
+	return out, nil
+}
+
+// Injected reports whether the file is a QEMU with a stub in it, of this or of
+// another version.
+func Injected(file []byte) bool {
+	header, err := readHeader(file)
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(header.segments, func(s segment) bool {
+		at := header.entry - stubEntry - s.address
+		return s.kind == elf.PT_LOAD && at < s.fileSize &&
+			bytes.HasPrefix(file[s.offset+at:], []byte(stubMagic))
+	})
+}
+
+// placement is where the stub goes.
+type placement struct {
+	note            int // the program header that becomes the stub's
+	offset, address uint64
+}
+
+// plan finds a place for the stub. The kernel wants segments in the order of
+// their addresses, so the header to use must come after those of all others.
+func (h *elfHeader) plan(file []byte) (placement, error) {
+	if Injected(file) {
+		return placement{}, refuse("it has a dispatcher already")
+	}
+	note, last, end := -1, -1, uint64(0)
+	for i, s := range h.segments {
+		switch s.kind {
+		case elf.PT_LOAD:
+			if s.address < end {
+				return placement{}, refuse("its segments overlap or are not in the order of their addresses")
+			}
+			last, end = i, s.address+s.memorySize
+		case elf.PT_NOTE:
+			note = i
+		case elf.PT_INTERP, elf.PT_SHLIB:
+			return placement{}, refuse("it is dynamically linked")
+		}
+	}
+	switch {
+	case last < 0:
+		return placement{}, refuse("it has no segment to load")
+	case note < 0:
+		return placement{}, refuse("it has no notes, whose program header the dispatcher would take")
+	case note < last:
+		return placement{}, refuse("the program header of its notes is before those of other segments")
+	case !h.entered():
+		return placement{}, refuse("its entry is not in its code")
+	}
+	return placement{
+		note:   note,
+		offset: align(uint64(len(file))),
+		// At least a page of nothing behind QEMU's variables.
+		address: align(end) + pageSize,
+	}, nil
+}
+
+func (h *elfHeader) entered() bool {
+	return slices.ContainsFunc(h.segments, func(s segment) bool {
+		return s.kind == elf.PT_LOAD && s.flags&elf.PF_X != 0 &&
+			h.entry >= s.address && h.entry-s.address < s.fileSize
+	})
+}
+
+func align(n uint64) uint64 { return (n + pageSize - 1) &^ (pageSize - 1) }

@@ -1,0 +1,102 @@
+package dispatch
+
+import (
+	"cmp"
+	"slices"
+)
+
+// StatusID is the id of the progress status that carries a [Step] as its name.
+const StatusID = "mabuild.step"
+
+// Step is what the engine tells the client of an emulated step that it ran, as
+// JSON. Counts and times come from inside the container or from samples: they
+// explain a build, nothing may depend on them.
+type Step struct {
+	// Wall is how long the step ran, in seconds.
+	Wall float64 `json:"wall"`
+	// CPU is where the time went, most first. A row without a name is the sum of
+	// those that were left out.
+	CPU []CPU `json:"cpu,omitempty"`
+	// Execs are the programs, most first. A row without a path is the sum, by
+	// kind, of those that were left out.
+	Execs []Exec `json:"execs,omitempty"`
+	// Hits is how many programs ran natively.
+	Hits int `json:"hits,omitempty"`
+	// Misses is how many programs QEMU ran, by the reason; without [Native].
+	Misses map[Kind]int `json:"misses,omitempty"`
+	// Toolboxes are the digests of the toolboxes that the step had.
+	Toolboxes []string `json:"toolboxes,omitempty"`
+	// Leaks are the native programs that the step left in the root file system.
+	Leaks []string `json:"leaks,omitempty"`
+	// NativeFiles is how many other native programs it left there: ones that it
+	// built or downloaded.
+	NativeFiles int `json:"native_files,omitempty"`
+	// Failed is set if the step failed, or leaked, with native programs: it is
+	// not run with tools again.
+	Failed bool `json:"failed,omitempty"`
+	// Partial is set if the log was longer than what the engine reads of it.
+	Partial bool `json:"partial,omitempty"`
+}
+
+// CPU is the sampled processor time of one program.
+type CPU struct {
+	// Name is the program's path, or only its name.
+	Name    string `json:"name,omitempty"`
+	BuildID string `json:"id,omitempty"`
+	// Emulated is set if QEMU ran it.
+	Emulated bool    `json:"emulated,omitempty"`
+	Seconds  float64 `json:"seconds"`
+}
+
+// Exec counts how often a program was executed in one way.
+type Exec struct {
+	Path    string `json:"path,omitempty"`
+	BuildID string `json:"id,omitempty"`
+	Kind    Kind   `json:"kind"`
+	Count   int    `json:"count"`
+}
+
+// Count sets Execs, Hits, Misses and Partial from the log.
+func (s *Step) Count(log Log) {
+	s.Execs, s.Hits, s.Misses, s.Partial = log.Execs(), 0, nil, log.Cut
+	for _, exec := range s.Execs {
+		switch {
+		case exec.Kind == Native:
+			s.Hits += exec.Count
+		case s.Misses == nil:
+			s.Misses = map[Kind]int{exec.Kind: exec.Count}
+		default:
+			s.Misses[exec.Kind] += exec.Count
+		}
+	}
+}
+
+// Shorten sorts CPU and Execs, and sums what is behind the first rows of each.
+func (s *Step) Shorten(rows int) {
+	slices.SortStableFunc(s.CPU, func(a, b CPU) int { return cmp.Compare(b.Seconds, a.Seconds) })
+	slices.SortStableFunc(s.Execs, func(a, b Exec) int { return cmp.Compare(b.Count, a.Count) })
+	if len(s.CPU) > rows {
+		rest := make(map[bool]float64)
+		for _, row := range s.CPU[rows:] {
+			rest[row.Emulated] += row.Seconds
+		}
+		s.CPU = slices.Clone(s.CPU[:rows])
+		for _, emulated := range []bool{true, false} {
+			if seconds := rest[emulated]; seconds > 0 {
+				s.CPU = append(s.CPU, CPU{Emulated: emulated, Seconds: seconds})
+			}
+		}
+	}
+	if len(s.Execs) > rows {
+		rest := make(map[Kind]int)
+		for _, row := range s.Execs[rows:] {
+			rest[row.Kind] += row.Count
+		}
+		s.Execs = slices.Clone(s.Execs[:rows])
+		for _, kind := range Kinds() {
+			if count := rest[kind]; count > 0 {
+				s.Execs = append(s.Execs, Exec{Kind: kind, Count: count})
+			}
+		}
+	}
+}
