@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
 
+	"github.com/containerd/errdefs"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -253,6 +255,21 @@ func TestCopyReportsTheFirstFailure(t *testing.T) {
 		client, _ := newClient(t, registry.Options{})
 		wantError(t, client.Copy(t.Context(), proxy.Host()+"/app:v1", src, root), "403 Forbidden: DENIED: no", "")
 	}
+}
+
+// gone is a daemon that has forgotten what it was to keep.
+type gone struct{ *store }
+
+func (gone) Open(_ context.Context, desc ocispec.Descriptor) (io.ReadCloser, error) {
+	return nil, fmt.Errorf("content %s: %w", desc.Digest, errdefs.ErrNotFound)
+}
+
+func TestCopyOfWhatIsGone(t *testing.T) {
+	client, _ := newClient(t, registry.Options{})
+	proxy := registrytest.New(t, registrytest.Memory())
+	src := newStore()
+	err := client.Copy(t.Context(), proxy.Host()+"/app:v1", gone{src}, src.twoPlatforms(t, 1))
+	wantError(t, err, "not found", "build again")
 }
 
 func TestCopyEndsWithItsContext(t *testing.T) {

@@ -70,6 +70,9 @@ func (c *Client) accessHint(e *Error, t target) string {
 }
 
 func notFoundHint(e *Error, t target) string {
+	if strings.HasPrefix(e.Op, "pushing") && !errors.As(e.Err, new(*patient.StatusError)) {
+		return "what is to be pushed is gone from where it was built: build again"
+	}
 	if strings.HasPrefix(e.Op, "pushing") {
 		return fmt.Sprintf("create the repository %s first; not every registry does that on a push", t.repository)
 	}
