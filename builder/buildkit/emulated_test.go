@@ -10,12 +10,14 @@ import (
 	"testing"
 
 	"github.com/containerd/platforms"
+	"github.com/moby/buildkit/client"
 	gatewaypb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/errdefs"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/mabuild/mabuild/builder/buildkit"
 	"github.com/mabuild/mabuild/builder/buildkittest"
+	"github.com/mabuild/mabuild/emulation/dispatch"
 )
 
 // crossDockerfile has a stage on the build platform, from line 1, and one on the
@@ -140,6 +142,48 @@ func TestSolveTriesAgainWhenTheEmulatorCrashed(t *testing.T) {
 			}
 			if end := slices.Index(heard.list, "linux/arm64 ends"); end != len(heard.list)-1 {
 				t.Errorf("reports: %q", heard.list)
+			}
+		})
+	}
+}
+
+// TestSolveWithoutToolsThatFailed: a step that failed with native tools of the engine
+// is run once more, in which the engine leaves them away; what it then does counts.
+func TestSolveWithoutToolsThatFailed(t *testing.T) {
+	withTools := func(ctx context.Context, solve *buildkittest.Solve) (map[string]string, error) {
+		step, _ := vertex("RUN at line 6", "")
+		solve.Report(&client.SolveStatus{Statuses: []*client.VertexStatus{
+			{ID: dispatch.StatusID, Vertex: step, Name: `{"wall":1,"hits":3,"failed":true}`},
+		}})
+		return exit(6, 1, "internal compiler error")(ctx, solve)
+	}
+	succeeds := func(context.Context, *buildkittest.Solve) (map[string]string, error) {
+		return buildkittest.Image(manifest(nil)), nil
+	}
+	for name, test := range map[string]struct {
+		runs []script
+		log  string // of the error, if there is one
+	}{
+		"helps":            {runs: []script{withTools, succeeds}},
+		"does not help":    {[]script{withTools, exit(6, 1, "no such file")}, "no such file"},
+		"never twice":      {[]script{withTools, withTools}, "internal compiler error"},
+		"without anything": {[]script{exit(6, 1, "no such file")}, "no such file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var tries atomic.Int32
+			solver, server := newSolver(t, func(ctx context.Context, solve *buildkittest.Solve) (map[string]string, error) {
+				return test.runs[min(int(tries.Add(1)), len(test.runs))-1](ctx, solve)
+			}, buildkit.Options{})
+			_, err := solver.Solve(t.Context(), jobOf(t, crossDockerfile, "linux/arm64"))
+			var failed *buildkit.Error
+			switch {
+			case test.log == "" && err != nil:
+				t.Error(err)
+			case test.log != "" && (!errors.As(err, &failed) || !slices.Equal(failed.Log, []string{test.log})):
+				t.Errorf("error %v, want one with the output %q", err, test.log)
+			}
+			if got := len(server.Requests()); got != len(test.runs) {
+				t.Errorf("%d tries, want %d", got, len(test.runs))
 			}
 		})
 	}

@@ -39,6 +39,8 @@ type Error struct {
 	Log      []string          // the last lines that the step wrote
 	Hint     string
 	Err      error
+
+	assisted digest.Digest // the step, if it had native tools of the engine
 }
 
 // Error is one line, or two with a hint. The platform is for builder.JobError to
@@ -85,6 +87,9 @@ func explain(err error, job planner.Job, file string, steps *steps) *Error {
 	}
 	e.Step = steps.names[failed]
 	e.Log = steps.logs[failed].all()
+	if steps.assisted[failed] {
+		e.assisted = failed
+	}
 	if stage, ok := stageAt(job, e.Line); ok {
 		e.Stage = stage.Name
 	}

@@ -90,14 +90,24 @@ const (
 // no export makes one. Its errors are [*Error], or the cause of ctx.
 func (s *Solver) Solve(ctx context.Context, job planner.Job) ([]ocispec.Descriptor, error) {
 	defer s.opts.Report(job, nil)
-	for try := 1; ; try++ {
+	plain := make(map[digest.Digest]bool) // steps that failed with native tools
+	for crashes := 0; ; {
 		images, err := s.solveUnlocked(ctx, job)
 		var e *Error
-		if !errors.As(err, &e) || e.Kind != EmulatorCrashed || try > s.opts.RetryEmulated {
+		switch {
+		case !errors.As(err, &e):
+			return images, err
+		case e.assisted != "" && !plain[e.assisted]:
+			plain[e.assisted] = true // in the engine, too
+			s.opts.Logger.WarnContext(ctx, "a step failed with native tools; running it again under QEMU alone",
+				"platform", platforms.Format(job.Platform), "step", e.Step, "error", e.Err)
+		case e.Kind == EmulatorCrashed && crashes < s.opts.RetryEmulated:
+			crashes++
+			s.opts.Logger.WarnContext(ctx, "the emulator crashed; trying the step again",
+				"platform", platforms.Format(job.Platform), "step", e.Step, "try", crashes, "of", s.opts.RetryEmulated, "error", e.Err)
+		default:
 			return images, err
 		}
-		s.opts.Logger.WarnContext(ctx, "the emulator crashed; trying the step again",
-			"platform", platforms.Format(job.Platform), "step", e.Step, "try", try, "of", s.opts.RetryEmulated, "error", e.Err)
 	}
 }
 

@@ -2,10 +2,13 @@ package buildkit
 
 import (
 	"bytes"
+	"encoding/json"
 	"strings"
 
 	"github.com/moby/buildkit/client"
 	digest "github.com/opencontainers/go-digest"
+
+	"github.com/mabuild/mabuild/emulation/dispatch"
 )
 
 // logLines is how much of a failed step's output an error carries.
@@ -21,10 +24,12 @@ type steps struct {
 	logs  map[digest.Digest]*tail
 	// failed is the last step that reported an error of its own.
 	failed digest.Digest
+	// assisted are the steps that failed, or will, with native tools of the engine.
+	assisted map[digest.Digest]bool
 }
 
 func newSteps() *steps {
-	return &steps{names: map[digest.Digest]string{}, logs: map[digest.Digest]*tail{}}
+	return &steps{names: map[digest.Digest]string{}, logs: map[digest.Digest]*tail{}, assisted: map[digest.Digest]bool{}}
 }
 
 func (s *steps) observe(status *client.SolveStatus) {
@@ -35,6 +40,12 @@ func (s *steps) observe(status *client.SolveStatus) {
 		}
 		if v.Completed != nil && v.Error == "" {
 			delete(s.logs, v.Digest)
+		}
+	}
+	for _, v := range status.Statuses {
+		var programs dispatch.Step
+		if v.ID == dispatch.StatusID && json.Unmarshal([]byte(v.Name), &programs) == nil {
+			s.assisted[v.Vertex] = programs.Failed
 		}
 	}
 	for _, l := range status.Logs {

@@ -265,6 +265,9 @@ func (p *plan) step(o *operation) *Step {
 		if s.Command == "" {
 			s.Command = redacted(source.Identifier)
 		}
+		if s.Kind == "image" {
+			_, s.Image, _ = strings.Cut(source.Identifier, "://")
+		}
 		if o.origin != nil {
 			s.ExecPlatform = planner.FormatPlatform(*o.origin)
 		}

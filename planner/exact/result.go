@@ -88,6 +88,7 @@ type Step struct {
 	Kind        string // image, local, git, https, oci-layout, exec, file, merge, diff
 	Instruction string // RUN, COPY, FROM …, empty for BuildKit's own steps
 	Command     string
+	Image       string          // reference of the image that a step of kind image is, with the digest that was found
 	Inputs      []digest.Digest // IDs
 
 	Platforms []string // of the jobs that need it
@@ -108,6 +109,29 @@ type Step struct {
 
 	// SecretEnv are the IDs of the secrets that the environment has beside Env.
 	SecretEnv []string
+}
+
+// Base returns the reference of the image that the files of a step's stage began with:
+// after FROM scratch the one that was copied first. It is empty if that is no image.
+func (r *Result) Base(step Step) string {
+	byID := make(map[digest.Digest]*Step, len(r.Steps))
+	for i := range r.Steps {
+		byID[r.Steps[i].ID] = &r.Steps[i]
+	}
+	// The first input of an operation is what it changes; the graph has no circles, but
+	// for what a hostile one may claim.
+	at := &step
+	for range len(r.Steps) + 1 {
+		if at.Image != "" || len(at.Inputs) == 0 || at.Kind == "diff" {
+			break
+		}
+		next := byID[at.Inputs[0]]
+		if next == nil {
+			break
+		}
+		at = next
+	}
+	return at.Image
 }
 
 // MountType says what a RUN mounts.
