@@ -36,6 +36,7 @@ type drawnStep struct {
 	Platforms []int      `json:"p"` // indexes of Platforms
 	Exec      int        `json:"x,omitempty"`
 	Note      int        `json:"h,omitempty"`
+	Programs  int        `json:"w,omitempty"`
 	Inputs    []int      `json:"i,omitempty"` // indexes of Steps
 	Intervals [][2]int64 `json:"v,omitempty"`
 	Took      int64      `json:"d,omitempty"`
@@ -94,7 +95,7 @@ func newDrawing(b *Build, opts Options) drawing {
 		s := &b.Steps[i]
 		drawn := drawnStep{
 			Name: t.add(cut(visible(s.Name), 200)), Class: s.class(), Kind: visible(s.Kind), Stage: slices.Index(stages, s.Stage),
-			Line: s.Line, Platforms: []int{}, Exec: t.add(visible(s.ExecPlatform)), Note: t.add(visible(s.Note)), Took: millis(s.Duration()),
+			Line: s.Line, Platforms: []int{}, Exec: t.add(visible(s.ExecPlatform)), Note: t.add(visible(s.Note)), Programs: t.add(s.EmulationText()), Took: millis(s.Duration()),
 			Critical: slices.Contains(critical, s.ID), Error: t.add(visible(s.Error)), Log: t.add(logs[i].text), Omitted: logs[i].omitted,
 		}
 		if work := s.work(); work != "files" {

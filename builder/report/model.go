@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/mabuild/mabuild/emulation/dispatch"
 )
 
 // Version is that of the JSON of a [Build]. It changes when a reader must.
@@ -113,6 +115,11 @@ type Step struct {
 	Canceled bool `json:"canceled,omitempty"`
 	// Error is how the last attempt failed, empty if it did not.
 	Error string `json:"error,omitempty"`
+
+	// Programs is what an emulated command executed and where its time went, as far as
+	// the engine knows; nil from a builder that does not tell. It is what the last run
+	// did.
+	Programs *dispatch.Step `json:"programs,omitempty"`
 
 	// Log is the end of the output, of which LogOmitted lines before are left out.
 	Log        []string `json:"log,omitempty"`

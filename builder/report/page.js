@@ -252,6 +252,7 @@ function choose(i) {
   fact(step.p.length > 1 ? 'Shared by' : 'Platform', step.p.map(platformName).join(', '));
   fact('Runs on', text(step.x));
   fact('Note', text(step.h));
+  fact('QEMU', text(step.w));
   fact('After', ...(step.i || []).map(stepLink));
   fact('Before', ...data.steps.flatMap((s, k) => (s.i || []).includes(i) ? [stepLink(k)] : []));
   const side = make('div', 'side'), out = make('div', 'out');

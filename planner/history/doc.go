@@ -32,6 +32,9 @@
 //	        the other way round, the emulator's factor applies: the median of what was
 //	        measured of the project's commands on the builder, 10 to begin with.
 //
+// What QEMU spent its time in is that of the newest build that emulated the command on
+// the same platform, by exact or step. It is never scaled.
+//
 // The estimate is the median of the last five measurements, of the same builder if it
 // has any. Its spread is their median deviation, but at least a quarter if there are
 // fewer than three of them, and at least a half if it is scaled: measurements that
@@ -48,9 +51,12 @@
 // user's cache folder, named by a hash of the two paths. A line is a JSON object:
 //
 //	{"v":1,"time":1764102919,"build":"…","builder":"engine","cpus":2,"steps":[
-//	 {"id":"sha256:…","stage":"build","instruction":"2f0c…","platform":"linux/arm64","emulated":true,"ms":180782}]}
+//	 {"id":"sha256:…","stage":"build","instruction":"2f0c…","platform":"linux/arm64","emulated":true,"ms":180782,
+//	  "programs":[{"name":"cc1","ms":128000,"percent":78}]}]}
 //
-// Nothing of a command's text, arguments or environment is kept, only a hash.
+// Nothing of a command's text, arguments or environment is kept, only a hash. The names
+// of at most three programs that took most of its time under QEMU are kept, without
+// their directories and cut to 64 bytes.
 //
 // Several processes may build at once. A record is written at the end of the file
 // (O_APPEND) by one write, which the kernel does not mix with another one's. Only

@@ -63,6 +63,11 @@ type Forecast struct {
 
 	// Steps are the estimates of commands by Step.ID.
 	Steps map[digest.Digest]Estimate
+
+	// Programs are, by Step.ID, those that QEMU spent most time in when the command was
+	// last emulated on the same platform: by the same step, or else by the same command
+	// line. Commands of which nothing is known are missing.
+	Programs map[digest.Digest][]Program
 }
 
 // Dominant is the command that a platform spends most of its time in.
@@ -107,6 +112,7 @@ func (p *Past) Forecast(plan *exact.Result, opts ForecastOptions) *Forecast {
 		}
 		f.Known++
 		f.Steps[step.ID] = estimate
+		f.addPrograms(p, step, opts.Builder)
 		estimates[i] = estimate
 		for _, s := range known {
 			builds[s.build] = true

@@ -25,6 +25,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add(seed)
 	f.Add(seed[:len(seed)-1])
 	f.Add(append(bytes.Repeat([]byte("\n"), 10), seed...))
+	f.Add(bytes.Replace(seed, []byte(`"ms":1`), []byte(`"ms":1,"programs":[{"name":"cc1","ms":4,"percent":80},{"name":"a\u001b","ms":-1}]`), 1))
 	f.Add([]byte(`{"v":1,"steps":null}` + "\n[]\n\"\"\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		s := history.Store{Dir: t.TempDir()}
@@ -36,6 +37,11 @@ func FuzzLoad(f *testing.F) {
 			for _, run := range r.Runs {
 				if run.Duration < 0 || run.ID.Validate() != nil || run.Instruction == "" || run.ExecPlatform == "" {
 					t.Errorf("run %+v", run)
+				}
+				for _, p := range run.Programs {
+					if p.Name == "" || len(p.Name) > 64 || p.Time < 0 || p.Share < 0 || p.Share > 1 || len(run.Programs) > 3 {
+						t.Errorf("program %+v", p)
+					}
 				}
 			}
 		}

@@ -34,13 +34,16 @@ type sample struct {
 	platform       string
 	emulated       bool
 	took           time.Duration
+	programs       []Program
 }
 
 func newPast(records []Record) *Past {
 	p := &Past{records: records, exact: make(map[digest.Digest][]sample), similar: make(map[instruction][]sample)}
 	for _, r := range records {
 		for _, run := range r.Runs {
-			s := sample{build: r.Build, builder: r.Builder, platform: run.ExecPlatform, emulated: run.Emulated, took: run.Duration}
+			s := sample{
+				build: r.Build, builder: r.Builder, platform: run.ExecPlatform, emulated: run.Emulated, took: run.Duration, programs: run.Programs,
+			}
 			p.exact[run.ID] = append(p.exact[run.ID], s)
 			key := instruction{run.Stage, run.Instruction}
 			if p.similar[key] == nil {

@@ -36,9 +36,12 @@ type Run struct {
 	ExecPlatform string
 	Emulated     bool
 	Duration     time.Duration
+	// Programs are those that QEMU spent most time in. Three are kept, most first, with
+	// names of 64 bytes.
+	Programs []Program
 }
 
-// RunOf describes a step that took so long.
+// RunOf describes a step that took so long, without its programs.
 func RunOf(step exact.Step, took time.Duration) Run {
 	return Run{
 		ID: step.ID, Stage: step.Stage, Instruction: instructionOf(step),
@@ -60,7 +63,7 @@ func instructionOf(step exact.Step) string {
 const (
 	lineVersion = 1
 	maxLine     = 64 << 10
-	maxRuns     = 128 // in a line; it stays far below maxLine
+	maxRuns     = 128 // in a line
 	maxName     = 128 // of stages, platforms and the like
 	maxDuration = 30 * 24 * time.Hour
 )
@@ -83,6 +86,7 @@ type lineStep struct {
 	Platform     string        `json:"platform"`
 	Emulated     bool          `json:"emulated,omitempty"`
 	Milliseconds int64         `json:"ms"`
+	Programs     []lineProgram `json:"programs,omitempty"`
 }
 
 // encode writes a record as one or more lines.
@@ -90,17 +94,11 @@ func encode(r Record) ([]byte, error) {
 	var out bytes.Buffer
 	for runs := r.Runs; len(runs) > 0; {
 		n := min(len(runs), maxRuns)
-		l := line{Version: lineVersion, Time: r.Time.Unix(), Build: r.Build, Builder: r.Builder, CPUs: r.CPUs, Jobs: r.Jobs}
-		for _, run := range runs[:n] {
-			l.Steps = append(l.Steps, lineStep{
-				ID: run.ID, Stage: run.Stage, Instruction: run.Instruction, Platform: run.ExecPlatform,
-				Emulated: run.Emulated, Milliseconds: run.Duration.Milliseconds(),
-			})
+		text, err := encodeLine(r, runs[:n])
+		// Names of programs can be what JSON makes six times as long.
+		for ; err == nil && len(text) > maxLine && n > 1; text, err = encodeLine(r, runs[:n]) {
+			n /= 2
 		}
-		if err := l.check(); err != nil {
-			return nil, fmt.Errorf("writing a record: %w", err)
-		}
-		text, err := json.Marshal(l)
 		if err != nil {
 			return nil, fmt.Errorf("writing a record: %w", err)
 		}
@@ -113,6 +111,21 @@ func encode(r Record) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
+// encodeLine writes some runs of a record as one line.
+func encodeLine(r Record, runs []Run) ([]byte, error) {
+	l := line{Version: lineVersion, Time: r.Time.Unix(), Build: r.Build, Builder: r.Builder, CPUs: r.CPUs, Jobs: r.Jobs}
+	for _, run := range runs {
+		l.Steps = append(l.Steps, lineStep{
+			ID: run.ID, Stage: run.Stage, Instruction: run.Instruction, Platform: run.ExecPlatform,
+			Emulated: run.Emulated, Milliseconds: run.Duration.Milliseconds(), Programs: linePrograms(run.Programs),
+		})
+	}
+	if err := l.check(); err != nil {
+		return nil, err
+	}
+	return json.Marshal(l)
+}
+
 // decode reads a line, and reports whether it is a record that can be believed.
 func decode(text []byte) (Record, bool) {
 	var l line
@@ -123,7 +136,7 @@ func decode(text []byte) (Record, bool) {
 	for _, s := range l.Steps {
 		r.Runs = append(r.Runs, Run{
 			ID: s.ID, Stage: s.Stage, Instruction: s.Instruction, ExecPlatform: s.Platform, Emulated: s.Emulated,
-			Duration: time.Duration(s.Milliseconds) * time.Millisecond,
+			Duration: time.Duration(s.Milliseconds) * time.Millisecond, Programs: programsOf(s.Programs),
 		})
 	}
 	return r, true
@@ -146,6 +159,13 @@ func (l line) check() error {
 			return fmt.Errorf("step %s lacks something, or has a long name", s.ID)
 		case s.Milliseconds < 0 || s.Milliseconds > maxDuration.Milliseconds():
 			return fmt.Errorf("step %s took %d ms", s.ID, s.Milliseconds)
+		case len(s.Programs) > maxPrograms:
+			return fmt.Errorf("step %s has %d programs", s.ID, len(s.Programs))
+		}
+		for _, p := range s.Programs {
+			if err := p.check(); err != nil {
+				return fmt.Errorf("step %s: %w", s.ID, err)
+			}
 		}
 	}
 	return nil

@@ -209,8 +209,9 @@ func compact(path string) error {
 	if free, err := lockExclusive(f); err != nil || !free {
 		return err
 	}
-	if !current(f, path) {
-		return nil
+	// Whoever wrote at the same time wants it cut, too.
+	if info, err := f.Stat(); err != nil || info.Size() <= maxBytes || !current(f, path) {
+		return err
 	}
 	text, err := tail(f, maxBytes+maxLine)
 	if err != nil {

@@ -28,6 +28,17 @@
 // commands, the six slowest are shown if Options.Forecast knows them, and the first
 // six otherwise; a line stands for all platforms of a command.
 //
+// With Options.Forecast, a line below a command says in which programs QEMU spent its
+// time when it was last emulated, on the platform where that was most: those with at
+// least 5 % of it, of commands that took 5 seconds of processor time or more. Stages
+// that could be pinned have the sum of their commands, and come in its order. Options.Tools
+// adds what native tools there are for these programs. Their names come from inside
+// containers: what cannot be printed is a question mark.
+//
+//	▲ L14  build  arm64  -  2m41s  make -j2
+//	      2m08s in cc1 (78 %), 9.1s in as (6 %)
+//	tools for cc1, as: native where the engine has a toolbox for the base
+//
 // With Options.Assists, each of them has the recipe that gives it native tools, "go
 // 1/2" if that is so on one platform of two, or "-", and below is why not. With
 // Options.Pins, up to three stages follow that could run on the build platform. What

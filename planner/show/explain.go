@@ -17,6 +17,7 @@ func Explain(w io.Writer, e *exact.Explanation, opts Options) error {
 	s := &sheet{view: &view{plan: &exact.Result{}, opts: opts, marks: opts.marks(), assists: opts.assists()}, e: e}
 	s.headline()
 	s.table()
+	s.programs()
 	s.assist()
 	s.needs()
 	s.stage()

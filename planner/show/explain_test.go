@@ -22,6 +22,8 @@ var explained = map[string][]int{
 	"assisted":  {2, 6, 8, 9, 10, 11, 18, 20},
 
 	"assisted-native": {6},
+	"programs":        {2, 10, 13, 15, 17},
+	"programs-good":   {19},
 }
 
 func TestExplain(t *testing.T) {

@@ -33,6 +33,7 @@ func FuzzShow(f *testing.F) {
 			return
 		}
 		options := show.Options{File: "Dockerfile", Width: 80, Forecast: forecast(result, 2), Assists: assists(result)}
+		options.Forecast.Programs, options.Tools = programs(result), tools
 		if options.Pins, err = pin.Candidates(result, text); err != nil {
 			t.Error(err)
 		}

@@ -205,6 +205,7 @@ type input struct {
 	options               show.Options
 	forecast              bool
 	assist                bool
+	programs              bool // known to the forecast
 }
 
 func inputs() map[string]input {
@@ -229,6 +230,9 @@ func inputs() map[string]input {
 		"assisted-ascii":  {dockerfile: assistable, assist: true, forecast: true, options: show.Options{ASCII: true, Width: 72}},
 		"assisted-good":   {dockerfile: webService, assist: true, forecast: true},
 		"assisted-native": {dockerfile: assistable, assist: true, platforms: "linux/amd64"},
+		"programs":        {dockerfile: assistable, assist: true, forecast: true, programs: true},
+		"programs-good":   {dockerfile: webService, forecast: true, programs: true, platforms: "linux/arm64"},
+		"programs-ascii":  {dockerfile: assistable, assist: true, forecast: true, programs: true, options: show.Options{ASCII: true, Width: 60}},
 		"assisted-many":   {dockerfile: many(60), assist: true, platforms: "linux/amd64,linux/arm64,linux/arm/v7,linux/s390x,linux/riscv64"},
 	}
 }
@@ -246,6 +250,10 @@ func planned(t testing.TB, in input) (*exact.Result, show.Options) {
 	in.options.File = "Dockerfile"
 	if in.forecast {
 		in.options.Forecast = forecast(result, 5)
+	}
+	if in.programs {
+		in.options.Forecast.Programs = programs(result)
+		in.options.Tools = tools
 	}
 	if in.assist {
 		in.options.Assists = assists(result)

@@ -65,6 +65,7 @@ type step struct {
 	Also         []place         `json:"also,omitempty"`
 	Instruction  string          `json:"instruction,omitempty"`
 	Command      string          `json:"command,omitempty"`
+	Image        string          `json:"image,omitempty"`
 	Platforms    []string        `json:"platforms"`
 	ExecPlatform string          `json:"execPlatform,omitempty"`
 	State        string          `json:"state,omitempty"`
@@ -74,6 +75,15 @@ type step struct {
 	Inputs       []digest.Digest `json:"inputs"`
 	Assist       *stepAssist     `json:"assist,omitempty"`
 	Forecast     *forecast       `json:"forecast,omitempty"`
+	Programs     []program       `json:"programs,omitempty"`
+}
+
+// program is what QEMU ran in a command, and what is said of native tools for it.
+type program struct {
+	Name  string  `json:"name"`
+	Ms    int64   `json:"ms"`
+	Share float64 `json:"share"`
+	Tools string  `json:"tools,omitempty"`
 }
 
 // stepAssist says what an emulated command gets, by recipe, or why nothing.
@@ -225,7 +235,7 @@ func (v *view) newStage(s *stageView) stage {
 func (v *view) newStep(s *exact.Step) step {
 	entry := step{
 		ID: s.ID, Digests: list(s.Digests), Kind: s.Kind, Stage: s.Stage, Line: s.Line, EndLine: s.EndLine,
-		Instruction: s.Instruction, Command: s.Command, Platforms: list(s.Platforms), ExecPlatform: s.ExecPlatform,
+		Instruction: s.Instruction, Command: s.Command, Image: s.Image, Platforms: list(s.Platforms), ExecPlatform: s.ExecPlatform,
 		State: string(s.State), Shared: s.Shared, Impossible: v.dead[s.ID], Inputs: list(s.Inputs),
 	}
 	for _, p := range s.Also {
@@ -242,6 +252,17 @@ func (v *view) newStep(s *exact.Step) step {
 			f := newForecast(e)
 			entry.Forecast = &f
 		}
+	}
+	for _, p := range v.programs(s.ID) {
+		entry.Programs = append(entry.Programs, v.newProgram(p))
+	}
+	return entry
+}
+
+func (v *view) newProgram(p history.Program) program {
+	entry := program{Name: p.Name, Ms: p.Time.Milliseconds(), Share: p.Share}
+	if v.opts.Tools != nil {
+		entry.Tools = v.opts.Tools(p.Name)
 	}
 	return entry
 }

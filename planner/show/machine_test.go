@@ -14,6 +14,7 @@ import (
 
 	"github.com/mabuild/mabuild/planner/assist"
 	"github.com/mabuild/mabuild/planner/exact"
+	"github.com/mabuild/mabuild/planner/history"
 	"github.com/mabuild/mabuild/planner/pin"
 	"github.com/mabuild/mabuild/planner/show"
 )
@@ -75,7 +76,7 @@ func TestSchema(t *testing.T) {
 	}
 	for _, field := range []string{
 		".dockerfile.syntax", ".steps.also.line", ".steps.mounts.sharing", ".steps.endLine", ".steps.forecast.from", ".steps.impossible",
-		".steps.assist.recipe", ".steps.assist.reason", ".steps.assist.note", ".stages.pin.reasons.rule",
+		".steps.assist.recipe", ".steps.assist.reason", ".steps.assist.note", ".steps.programs.tools", ".stages.pin.reasons.rule",
 		".bases.error", ".bases.match", ".diagnostics.url", ".diagnostics.offered", ".diagnostics.runs", ".stages.states", ".forecast.dominant.share",
 	} {
 		if !seen[field] {
@@ -112,7 +113,7 @@ func schemaFields(t *testing.T, seen map[string]bool) {
 	readJSON(t, filepath.FromSlash("../../docs/plan.schema.json"), &schema)
 	for def, path := range map[string]string{
 		"step": ".steps.", "diagnostic": ".diagnostics.", "stage": ".stages.", "base": ".bases.",
-		"assist": ".steps.assist.", "pin": ".stages.pin.", "pinReason": ".stages.pin.reasons.",
+		"assist": ".steps.assist.", "program": ".steps.programs.", "pin": ".stages.pin.", "pinReason": ".stages.pin.reasons.",
 	} {
 		if len(schema.Defs[def].Properties) == 0 {
 			t.Errorf("the schema has no %s", def)
@@ -139,6 +140,7 @@ func TestFields(t *testing.T) {
 		"exact.Stage.ExecPlatform": "execOn", "exact.Stage.Edges": "needs", "exact.UsedBase.Err": "error",
 		"exact.Step.Args": "command", "exact.Step.Env": "command", // may hold secrets
 		"exact.Step.SecretEnv": "mounts", // names of variables that mounts set
+		"history.Program.Time": "ms",
 	}
 	// Those of the stage or the step that it is in.
 	outer := []string{
@@ -148,7 +150,7 @@ func TestFields(t *testing.T) {
 	for def, value := range map[string]any{
 		"stage": exact.Stage{}, "step": exact.Step{}, "need": exact.Edge{}, "place": exact.Place{}, "mount": exact.Mount{},
 		"base": exact.UsedBase{}, "diagnostic": exact.Finding{},
-		"assist": assist.Step{}, "pin": pin.Stage{}, "pinReason": pin.Reason{},
+		"assist": assist.Step{}, "program": history.Program{}, "pin": pin.Stage{}, "pinReason": pin.Reason{},
 	} {
 		kind := reflect.TypeOf(value)
 		for _, field := range reflect.VisibleFields(kind) {
@@ -191,6 +193,9 @@ func TestSchemaRefuses(t *testing.T) {
 		},
 		"assisted and not": func(d map[string]any) {
 			d["steps"].([]any)[0].(map[string]any)["assist"] = map[string]any{"recipe": "go", "reason": "none"}
+		},
+		"program without a name": func(d map[string]any) {
+			d["steps"].([]any)[0].(map[string]any)["programs"] = []any{map[string]any{"ms": 1, "share": 1}}
 		},
 		"no digest": func(d map[string]any) { d["steps"].([]any)[0].(map[string]any)["id"] = "abc" },
 	} {

@@ -32,6 +32,11 @@ type Options struct {
 	// pin.Candidates has it. It is shown if anything is emulated.
 	Pins []pin.Stage
 
+	// Tools says what native tools there are for a program that QEMU ran, by its name,
+	// in words that go behind it and a colon. It is asked about the programs of
+	// Forecast that took most time; nothing is said where it returns nothing.
+	Tools func(program string) string
+
 	// Version is that of the program, for SARIF.
 	Version string
 

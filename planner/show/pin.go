@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/mabuild/mabuild/planner/exact"
+	"github.com/mabuild/mabuild/planner/history"
 	"github.com/mabuild/mabuild/planner/pin"
 )
 
@@ -22,7 +23,8 @@ func (v *view) pinAt(line int) *pin.Stage {
 // candidate is a stage that could run on the build platform.
 type candidate struct {
 	*pin.Stage
-	runs, assisted int // commands that are emulated
+	runs, assisted int               // commands that are emulated
+	programs       []history.Program // of them, by QEMU
 }
 
 // pinsShown is how many candidates are shown.
@@ -42,6 +44,7 @@ func (v *view) pins(b *strings.Builder) {
 				continue
 			}
 			c.runs++
+			c.programs = append(c.programs, v.programs(step.ID)...)
 			if v.assists[step.ID].Recipe != "" {
 				c.assisted++
 			}
@@ -53,9 +56,9 @@ func (v *view) pins(b *strings.Builder) {
 	if len(list) == 0 {
 		return
 	}
-	// What is assisted is nearly as fast already.
+	// What is known to take time is first. What is assisted is nearly as fast already.
 	slices.SortStableFunc(list, func(a, b candidate) int {
-		return cmp.Or(cmp.Compare(b.runs-b.assisted, a.runs-a.assisted), cmp.Compare(b.runs, a.runs))
+		return cmp.Or(cmp.Compare(took(b.programs), took(a.programs)), cmp.Compare(b.runs-b.assisted, a.runs-a.assisted), cmp.Compare(b.runs, a.runs))
 	})
 	for _, c := range list[:min(len(list), pinsShown)] {
 		saves := plural(c.runs, "emulated run")
@@ -64,6 +67,9 @@ func (v *view) pins(b *strings.Builder) {
 			saves += ", assisted now"
 		case c.assisted > 0:
 			saves += fmt.Sprintf(", %d of them assisted now", c.assisted)
+		}
+		if text := v.savedText(c.programs); text != "" {
+			saves += "; " + text
 		}
 		paragraph(b, "  ", fmt.Sprintf("stage %s can run on $BUILDPLATFORM: --pin-native=%s (saves %s)", c.Name, c.Pin, saves), v.opts.Width, 4)
 	}
@@ -115,11 +121,5 @@ func (s *sheet) pin() {
 		items = append(items, "to be verified: "+p.Verify)
 	}
 	s.b.WriteString("\n")
-	for i, item := range items {
-		if i == 0 {
-			paragraph(&s.b, "  pin      ", item, s.opts.Width, 13)
-			continue
-		}
-		paragraph(&s.b, strings.Repeat(" ", 11), item, s.opts.Width, 13)
-	}
+	s.list("pin", items)
 }

@@ -197,11 +197,13 @@ func (v *view) slow(b *strings.Builder) {
 			text += pad(known, times)
 		}
 		b.WriteString(text + cut(r.command, v.opts.Width-columns(text), v.marks.ellipsis) + "\n")
+		paragraph(b, "        ", v.whereText(r), v.opts.Width, 8)
 	}
 	if more := len(list) - len(shown); more > 0 {
 		fmt.Fprintf(b, "  and %d more: --format=json\n", more)
 	}
 	v.unassisted(b, list)
+	v.tools(b, list)
 	b.WriteString("\n")
 }
 

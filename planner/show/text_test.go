@@ -32,7 +32,8 @@ func TestWidths(t *testing.T) {
 	t.Parallel()
 	for name, in := range inputs() {
 		result, options := planned(t, in)
-		options.Forecast = forecast(result, 0)
+		options.Forecast, options.Tools = forecast(result, 0), tools
+		options.Forecast.Programs = programs(result)
 		for _, width := range []int{40, 41, 60, 72, 80, 100, 120, 200} {
 			for _, ascii := range []bool{true, false} {
 				options.Width, options.ASCII = width, ascii

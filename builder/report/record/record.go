@@ -12,6 +12,7 @@ import (
 
 	"github.com/mabuild/mabuild/builder/buildkit"
 	"github.com/mabuild/mabuild/builder/report"
+	"github.com/mabuild/mabuild/emulation/dispatch"
 	"github.com/mabuild/mabuild/planner/assist"
 	"github.com/mabuild/mabuild/planner/exact"
 )
@@ -127,6 +128,11 @@ func (r *Recorder) Observe(platform string, status *client.SolveStatus) {
 	j.open = true
 	for _, v := range status.Vertexes {
 		r.vertex(platform, v, now)
+	}
+	for _, v := range status.Statuses {
+		if s := r.steps[r.ids[v.Vertex]]; s != nil && v.ID == dispatch.StatusID {
+			s.account(v)
+		}
 	}
 	for _, l := range status.Logs {
 		if s := r.steps[r.ids[l.Vertex]]; s != nil {

@@ -2,6 +2,7 @@ package record
 
 import (
 	"bytes"
+	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -10,6 +11,7 @@ import (
 	digest "github.com/opencontainers/go-digest"
 
 	"github.com/mabuild/mabuild/builder/report"
+	"github.com/mabuild/mabuild/emulation/dispatch"
 )
 
 // step is one in the making.
@@ -22,6 +24,7 @@ type step struct {
 	cached   map[string]bool // jobs that got it from the cache
 	failed   string
 	under    map[string]bool // jobs for which it is under way or was stopped
+	told     time.Time       // when Programs was
 }
 
 type attempt struct {
@@ -65,6 +68,15 @@ func (s *step) observe(platform string, v *client.Vertex, shift time.Duration) {
 // it, from a failure of its own.
 func stopped(problem string) bool { return strings.HasSuffix(problem, "context canceled") }
 
+// account takes what the engine tells of the programs that a step executed.
+func (s *step) account(status *client.VertexStatus) {
+	var programs dispatch.Step
+	if status.Timestamp.Before(s.told) || json.Unmarshal([]byte(status.Name), &programs) != nil {
+		return
+	}
+	s.told, s.Programs = status.Timestamp, &programs
+}
+
 func (s *step) log(platform string, data []byte) {
 	if s.writer == "" {
 		s.writer = platform
@@ -107,6 +119,9 @@ func (s *step) finish(ids map[digest.Digest]string, now time.Time) report.Step {
 		}
 		// One job may be stopped while another gets the result.
 		done.Canceled = done.Canceled && !s.succeeded()
+	}
+	if done.State == report.Emulated && done.Programs != nil && done.Programs.Hits > 0 {
+		done.State = report.Assisted
 	}
 	done.Log, done.LogOmitted = s.lines.all()
 	return done
