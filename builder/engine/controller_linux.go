@@ -49,6 +49,7 @@ import (
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"golang.org/x/sync/semaphore"
 
+	"github.com/mabuild/mabuild/builder/engine/internal/foreign"
 	"github.com/mabuild/mabuild/builder/engine/internal/ghacache"
 	"github.com/mabuild/mabuild/builder/engine/internal/uploads"
 )
@@ -114,7 +115,11 @@ func newController(ctx context.Context, state State, cfg Config, info *Info) (*c
 		return nil, err
 	}
 	workers := &worker.Controller{}
-	if err := workers.Add(w); err != nil {
+	runner, err := newForeignWorker(w, state, info.Emulation) //nolint:contextcheck // steps have contexts of their own
+	if err != nil {
+		return nil, err
+	}
+	if err := workers.Add(runner); err != nil {
 		return nil, err
 	}
 	gatewayFrontend, err := gateway.NewGatewayFrontend(workers.Infos(), nil)
@@ -134,8 +139,8 @@ func newController(ctx context.Context, state State, cfg Config, info *Info) (*c
 		SessionManager:   sessions,
 		WorkerController: workers,
 		Frontends: map[string]frontend.Frontend{
-			"dockerfile.v0": forwarder.NewGatewayForwarder(workers.Infos(), dockerfile.Build),
-			"gateway.v0":    gatewayFrontend,
+			"dockerfile.v0": foreign.Describe(forwarder.NewGatewayForwarder(workers.Infos(), dockerfile.Build)),
+			"gateway.v0":    foreign.Describe(gatewayFrontend),
 		},
 		ResolveCacheExporterFuncs: map[string]remotecache.ResolveCacheExporterFunc{
 			"registry": registrycache.ResolveCacheExporterFunc(sessions, hosts),

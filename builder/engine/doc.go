@@ -29,6 +29,9 @@
 //	start.lock    held by a client while it starts or replaces an engine
 //	use.lock      shared by clients, taken whole by an engine that wants to end
 //	root/         BuildKit's own state: snapshots, content, caches, history
+//	qemu/         copies of QEMU that can execute native tools, one per architecture
+//	toolbox/      native tools for emulated steps; absent until there are some
+//	steps/        mount points of the logs of emulated steps that run
 //
 // Locks are flock(2) locks: a killed process leaves none behind, and a leftover
 // socket is removed by the next engine, which holds engine.lock by then.
@@ -45,6 +48,12 @@
 // user, root is the user and the others are a range of /etc/subuid, mapped by
 // newuidmap; and without such a range root is the only id, so that images and
 // steps may have files of root alone.
+//
+// The QEMUs that are registered are copies with a few kilobytes of code in front, which
+// executes a native tool where one is known (package emulation/dispatch) and is QEMU
+// otherwise. One that cannot be prepared so is registered as it is, with a warning in
+// the log. Steps that are emulated get tools, and tell the client where their time
+// went, as long as the build does not say otherwise.
 //
 // Handlers that vanish from a private table are registered again when a build
 // connects. An engine that registered other emulators than a build needs is

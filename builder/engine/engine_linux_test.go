@@ -20,8 +20,13 @@ import (
 	"github.com/mabuild/mabuild/emulation/emulationtest"
 )
 
-// TestMain is the engine process when a test starts one.
+// TestMain is the engine process when a test starts one, and its runtime where that
+// is this program.
 func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) == engine.SingleIDRuntime {
+		fmt.Fprintln(os.Stderr, engine.ExecSingleID(os.Args))
+		os.Exit(1)
+	}
 	if len(os.Args) > 2 && os.Args[1] == "engine" && os.Args[2] == "run" {
 		var opts engine.RunOptions
 		flags := flag.NewFlagSet("engine run", flag.ExitOnError)
@@ -39,7 +44,9 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	_ = os.RemoveAll(probes.dir)
+	os.Exit(code)
 }
 
 // options are those of an engine of the test's own, gone when the test ends.

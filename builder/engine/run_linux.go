@@ -80,7 +80,7 @@ func run(ctx context.Context, opts RunOptions, ready *os.File) error {
 		return fmt.Errorf("parsing the settings: %w", err)
 	}
 	var repair func()
-	if info.Emulation, repair, err = enterEmulation(ctx, info.Settings); err != nil {
+	if info.Emulation, repair, err = enterEmulation(ctx, opts.State, info.Settings); err != nil {
 		return err
 	}
 	if info.Emulation.Way == Private {

@@ -55,6 +55,12 @@ func (s State) Log() string { return s.path("engine.log") }
 // Root is where BuildKit keeps its snapshots, content and caches.
 func (s State) Root() string { return s.path("root") }
 
+// Toolboxes is where the native tools for emulated steps are.
+func (s State) Toolboxes() string { return s.path("toolbox") }
+
+func (s State) dispatchers() string { return s.path("qemu") }
+func (s State) stepLogs() string    { return s.path("steps") }
+
 func (s State) info() string      { return s.path("engine.json") }
 func (s State) stderr() string    { return s.path("engine.err") }
 func (s State) lock() string      { return s.path("engine.lock") }
@@ -103,6 +109,9 @@ type Handler struct {
 	Arch        string `json:"arch"` // QEMU's name
 	Interpreter string `json:"interpreter"`
 	Version     string `json:"version,omitempty"` // QEMU's
+	// Dispatcher is the copy of the interpreter that is registered in its place: it
+	// can execute native tools. Empty if there is none.
+	Dispatcher string `json:"dispatcher,omitempty"`
 }
 
 // readInfo describes the engine that listens on the socket.

@@ -58,7 +58,7 @@ func Inject(qemu []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := slices.Grow(bytes.Clone(qemu), 2*pageSize+len(stub))
+	out := append(make([]byte, 0, len(qemu)+2*pageSize+len(stub)), qemu...)
 	out = append(out, make([]byte, int(plan.offset)-len(out))...)
 	out = append(out, stub...)
 	le := binary.LittleEndian

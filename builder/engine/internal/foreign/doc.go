@@ -1,0 +1,45 @@
+// Package foreign runs the RUN steps of an engine that QEMU has to emulate.
+//
+// [Worker] is BuildKit's own worker with one method of its own: ResolveOp gives the
+// steps of emulated platforms another executor. It is still BuildKit's *ops.ExecOp
+// that runs them, since provenance is read from that type. Around each run, the
+// executor
+//
+//   - mounts the native tools of the step's architecture at [dispatch.Dir], where the
+//     stub in the registered QEMU finds them, and a log at [dispatch.LogPath]. Both
+//     are in the container's own /dev, so nothing of them gets into a layer;
+//   - samples which programs use the processor;
+//   - looks for native tools in the layer that the step leaves, which fails the step;
+//   - tells the client what it saw: a [dispatch.Step] in a progress status of the
+//     step, see [dispatch.StatusID].
+//
+// What cannot be had is left out: without tools, without a log or with a mount that
+// is refused, the step runs as it does on any BuildKit.
+//
+// # What a build can say
+//
+// The frontend attributes [dispatch.AssistAttribute] and
+// [dispatch.AccountingAttribute] hold for the steps of a build. [Describe] wraps a
+// frontend so that every definition that it solves carries them as descriptions,
+// which are no part of a digest. A definition that says nothing has the proven tools
+// and accounting.
+//
+// # Cache keys
+//
+// A proven tool writes what the target's own would have written, so a step with
+// proven tools has the key of a plain one and either can take the other's result. A
+// step that may have others has the version of the policy in its key.
+//
+// # Failures
+//
+// A step that fails after a native program ran in it, or that leaves a native tool
+// in its layer, is not given tools again as long as the engine lives. The client can
+// build again: what succeeded is cached, and the step runs plain.
+//
+// # What it does not do
+//
+// Containers that a frontend starts, and those of a debugger, have no tools. Steps
+// with --security=insecure, behind the capturing proxy, or of a platform without a
+// handler are BuildKit's alone. Cache mounts are not searched for tools: they are no
+// part of an image.
+package foreign

@@ -1,0 +1,218 @@
+package foreign
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/moby/buildkit/executor"
+	resourcestypes "github.com/moby/buildkit/executor/resources/types"
+	"github.com/moby/buildkit/identity"
+	"github.com/moby/buildkit/util/bklog"
+	digest "github.com/opencontainers/go-digest"
+
+	"github.com/mabuild/mabuild/builder/engine/internal/foreign/sampler"
+	"github.com/mabuild/mabuild/emulation/dispatch"
+)
+
+// maxRows is how many programs of a step the client is told of, beside their sum.
+const maxRows = 24
+
+// step is the executor of one emulated step.
+type step struct {
+	executor.Executor
+
+	worker   *Worker
+	emulator Emulator
+	digest   digest.Digest
+	mode     mode
+	policy   string // in the cache key; empty without
+}
+
+// Run implements [executor.Executor].
+func (s *step) Run(ctx context.Context, id string, root executor.Mount, mounts []executor.Mount, process executor.ProcessInfo, started chan<- struct{}) (resourcestypes.Recorder, error) {
+	if id == "" {
+		id = identity.NewID() // by which the container's processes are found
+	}
+	r := s.begin(ctx, id, root)
+	recorder, err := s.Executor.Run(ctx, id, root, slices.Concat(mounts, r.mounts()), process, started)
+	return recorder, r.end(ctx, err)
+}
+
+// run is one execution of a step.
+type run struct {
+	*step
+
+	began time.Time
+	root  *rootfs        // nil if nothing is mounted
+	view  *View          // nil without tools
+	log   *stepLog       // nil without accounting and without tools
+	watch *sampler.Watch // nil if the build wants nothing
+	// wanted is set when the client was told what tools the step could have had.
+	wanted bool
+}
+
+// begin gets everything that the step may have and can have.
+func (s *step) begin(ctx context.Context, id string, root executor.Mount) *run {
+	r := &run{step: s, began: time.Now()}
+	if s.mode.assist == dispatch.AssistOff && !s.mode.accounting {
+		return r
+	}
+	if s.mode.assist != dispatch.AssistOff && !s.worker.denied.has(s.digest) {
+		r.view = s.toolsOfKey()
+	}
+	if s.emulator.Dispatches {
+		r.open(ctx, id, root)
+	}
+	r.watch = s.worker.sampler.Start(id, s.mode.accounting, func() error { return r.look(ctx) })
+	return r
+}
+
+// told reports whether the client hears of the step: also without accounting, if
+// there are tools, because it has to know what comes of them.
+func (r *run) told() bool { return r.mode.accounting || r.view != nil }
+
+// toolsOfKey returns the tools that fit the step's cache key: a step whose key has no
+// policy, or another one by now, may have what is proven alone.
+func (s *step) toolsOfKey() *View {
+	if s.policy == "" {
+		return s.worker.view(s.emulator, false)
+	}
+	view := s.worker.view(s.emulator, true)
+	if view != nil && view.Policy != s.policy {
+		s.release("tools", view.Release)
+		return s.worker.view(s.emulator, false)
+	}
+	return view
+}
+
+// open prepares what is mounted, all of it or nothing: a step with tools has a log,
+// which tells whether it used any.
+func (r *run) open(ctx context.Context, id string, root executor.Mount) {
+	var err error
+	if r.root, err = openRootfs(ctx, root); err == nil {
+		err = r.root.prepare()
+	}
+	if err == nil && r.told() {
+		r.log, err = r.worker.logs.create(id)
+	}
+	if err == nil {
+		return
+	}
+	if !errors.Is(err, errPlain) {
+		bklog.G(ctx).WithError(err).Warn("running an emulated step without tools and log")
+	}
+	r.close()
+}
+
+func (r *run) mounts() []executor.Mount {
+	var mounts []executor.Mount
+	if r.view != nil {
+		mounts = append(mounts, executor.Mount{Src: hostPath(r.view.Dir), Dest: dispatch.Dir, Readonly: true})
+	}
+	if r.log != nil {
+		mounts = append(mounts, executor.Mount{Src: hostPath(r.log.path()), Dest: dispatch.LogPath})
+	}
+	return mounts
+}
+
+// look is called while the step runs.
+func (r *run) look(ctx context.Context) error {
+	if !r.wanted && time.Since(r.began) > wantAfter {
+		r.wanted = true
+		r.want(ctx)
+	}
+	if r.log == nil {
+		return nil
+	}
+	return r.log.drain(drainAt)
+}
+
+// end tells what there is to tell and returns the step's error: the one that it has,
+// or that of tools in its layer.
+func (r *run) end(ctx context.Context, err error) error {
+	defer r.close()
+	if r.watch == nil {
+		return err
+	}
+	watchErr := r.worker.sampler.Stop(r.watch)
+	if !r.told() {
+		return err
+	}
+	record := &dispatch.Step{Wall: time.Since(r.began).Seconds(), CPU: r.watch.Rows()}
+	if r.log != nil {
+		if drainErr := errors.Join(watchErr, r.log.drain(0)); drainErr != nil {
+			bklog.G(ctx).WithError(drainErr).Warn("counting an emulated step's programs")
+		}
+		r.log.fill(record)
+	}
+	if r.view != nil {
+		record.Toolboxes = r.view.Boxes
+		if err == nil {
+			err = r.scan(ctx, record)
+		}
+		// A cancelled step says nothing about its tools.
+		record.Failed = err != nil && context.Cause(ctx) == nil && (record.Hits > 0 || len(record.Leaks) > 0)
+	}
+	if record.Failed {
+		r.worker.denied.add(r.digest)
+		bklog.G(ctx).WithError(err).Warnf("step %s gets no native tools any more", r.digest)
+	}
+	tell(ctx, r.began, record)
+	return err
+}
+
+// scan looks for tools in the layer.
+func (r *run) scan(ctx context.Context, record *dispatch.Step) error {
+	began := time.Now()
+	found, err := scan(r.root, r.began, r.view.Has)
+	log := bklog.G(ctx).WithField("files", found.files).WithField("native", found.native).WithField("duration", time.Since(began))
+	switch {
+	case err != nil:
+		// Without having looked, nothing is known against the layer.
+		log.WithError(err).Warn("looking for native tools in a layer")
+	case found.partial:
+		log.Warn("looked for native tools in a part of a layer only: it has too many files")
+	default:
+		log.Debug("looked for native tools in a layer")
+	}
+	record.Leaks, record.NativeFiles = found.leaks, found.native
+	if len(found.leaks) > 0 {
+		return &LeakError{Architecture: r.emulator.Architecture, Paths: found.leaks}
+	}
+	return nil
+}
+
+// tell sends the record to whoever follows the step.
+func tell(ctx context.Context, began time.Time, record *dispatch.Step) {
+	identify(record)
+	record.Shorten(maxRows)
+	text, err := json.Marshal(record)
+	if err != nil {
+		bklog.G(ctx).WithError(err).Warn("writing an emulated step's record")
+		return
+	}
+	send(ctx, dispatch.StatusID, began, text)
+}
+
+// close gives back what the run holds. It may be called again.
+func (r *run) close() {
+	if r.view != nil {
+		r.release("tools", r.view.Release)
+	}
+	if r.log != nil {
+		r.release("log", r.log.remove)
+	}
+	if r.root != nil {
+		r.release("root file system", r.root.release)
+	}
+	r.view, r.log, r.root = nil, nil, nil
+}
+
+func (s *step) release(what string, release func() error) {
+	if err := release(); err != nil {
+		bklog.L.WithError(err).Warnf("releasing an emulated step's %s", what)
+	}
+}

@@ -1,0 +1,100 @@
+// Package toolbox makes, checks and keeps the native tools that emulated steps are
+// given in place of the target's own.
+//
+// A program of the target is known by its GNU build-id. For some of them a toolbox
+// has a native program that writes the same bytes; the stub of package dispatch
+// executes that instead of having QEMU translate the other one. Which programs these
+// may be is the policy, one table in policy.go; which native program is the same is
+// found by the twin rule; no list of build-ids is written by hand.
+//
+// # From a base to a step
+//
+//	wanted, _ := toolbox.Detect(readFile)                      // trixie, go1.26.8, or why none
+//	text, _ := toolbox.Recipe{Suite: "trixie", Base: "debian:trixie-slim@sha256:…",
+//		Platform: "linux/arm64", Host: "amd64"}.Dockerfile()   // built by BuildKit, natively
+//	…  RUN mabuild toolbox layout …                             // Layout or LayoutGo, in that build
+//	store := toolbox.Open(dir)
+//	store.Install(ctx, tar, "")                                // what the build exports
+//	view, _ := store.View("arm64", false)                      // mounted at /dev/.mabuild
+//	defer view.Release()
+//
+// The build takes the image that the user's own step runs on, for the host and for
+// the target. Of the target's nothing is executed, its files are read; that alone
+// gives the twins of what the base has, without a network. The compilers that the
+// base may lack come from the distribution's archive: those that cross are installed
+// on the native image, the target's own are downloaded. What cannot be had is left
+// out, and the toolbox says so.
+//
+// # Classes
+//
+// The tools of class proven are on where nothing else is said. Those of class optin
+// must be asked for; of them only openssl is in toolboxes now, the table says what the
+// others wait for. What is never native, and why, is in the table as well.
+//
+// # The twin rule
+//
+//	package       the same name, or before Debian 13 the name with the triplet for the
+//	              compiler's: cpp-12 and cpp-12-aarch64-linux-gnu
+//	source        the same name without -cross and -cross-ports
+//	version       the same of the source, without crossN and +bN
+//	Built-Using   of a cross compiler, if it says so, that same version
+//	file          the same path, /gcc-cross/ for /gcc/
+//
+// So Debian 13's compiler has a twin (14.2.0-19 and 14.2.0-19cross1), and Debian
+// 12's has none (12.2.0-14+deb12u1 and 12.2.0-14cross1): its cross compiler lacks a fix
+// of code generation. Refusals are in the toolbox, with both versions and the reason.
+//
+// A build-id says nothing of the libraries that a program loads. The libraries of a
+// tool, but for libc, are looked up in the target's packages, and the stub compares
+// them with those of the step's root file system (the closure).
+//
+// # What is written into the programs
+//
+//	all        the loader's name: /dev/.mabuild/t/ld.so
+//	ld.so      its directories and files: /dev/.mabuild/t/lib/x/ and so on, each as long
+//	           as what was there
+//	cc1(plus)  the directories of headers; after that both compilers must have the
+//	           same list of them
+//	libbfd     the directory of plugins: the toolbox has the LTO plugin of its compiler
+//
+// The character t is the suite's slot: toolboxes of several suites are side by side
+// in one view. Go's tools are linked statically and stay as they are.
+//
+// # What stays different
+//
+// These differ between a compiler that crosses and the target's own, and only the
+// stub can see them. It has to leave a compiler to QEMU with any of
+//
+//	--output-pch        a precompiled header is an image of the compiler's memory
+//	-fmodule…           a C++ module names the host
+//	-fopenmp, -fopenacc, -foffload   the target's own may be made to offload to
+//	                    accelerators, and then writes more sections for omp target
+//	-iprefix, GCC_EXEC_PREFIX        the length of a directory is compiled in
+//	-fplugin, -specs    a plugin of the target does not load
+//
+// and one of Go's tools without GOARCH in the environment, for which it compiles for
+// the machine that it runs on. The go command always sets it.
+//
+// Go counts the starts of its tools in files below ~/.config/go/telemetry/local; their
+// names have the platform, so these say linux-amd64. They are statistics, and no two
+// builds have the same.
+//
+// # On disk
+//
+// A toolbox is a directory with box.json and one directory named by the slot. The
+// box.json lists every file with mode, size and sha256, so its own sha256 is the
+// toolbox's digest; equal packages give an equal digest, whenever and wherever. All
+// times are zero. [Store] has the layout of the engine's directory. What comes from a
+// build is checked file by file before it gets a name; later, a file that was written
+// to is noticed by its size, mode or time, and the view is not used.
+//
+// A view is all toolboxes of an architecture, the newest first; a tool joins it if all
+// that it needs is there with the bytes that it was made with. Today's policy is asked
+// again for every tool, so that a tool which it has stopped to trust is in no view,
+// however old its toolbox.
+//
+// # What this package does not do
+//
+// It starts no build, mounts nothing and runs no tool. It is for hosts that package
+// dispatch has a stub for.
+package toolbox

@@ -1,0 +1,36 @@
+package toolbox
+
+// For the tests.
+var (
+	ParsePackages    = parsePackages
+	IsTwin           = isTwin
+	ReadProgram      = readProgram
+	RelocateCompiler = relocateCompiler
+	ReplaceString    = replaceString
+	ParseRelease     = parseRelease
+	ParseGoVersion   = parseGoVersion
+)
+
+// BuildIDOf is what the reader of programs finds.
+func BuildIDOf(data []byte) (string, error) {
+	p, err := readProgram(data)
+	return p.buildID, err
+}
+
+// BindLoader binds a program to the slot t.
+func BindLoader(data []byte) error {
+	p, err := readProgram(data)
+	if err != nil {
+		return err
+	}
+	return bindLoader(data, p, "t")
+}
+
+// BindDirectories binds a loader for amd64 to the slot t.
+func BindDirectories(data []byte) error {
+	host, err := byArch("amd64")
+	if err != nil {
+		return err
+	}
+	return bindDirectories(data, host, "t")
+}

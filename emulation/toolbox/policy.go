@@ -1,0 +1,140 @@
+package toolbox
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+)
+
+// Rule is a line of the policy: what one kind of tool is trusted with.
+type Rule struct {
+	Class    Class
+	Packages string // patterns of names of Debian packages, or "go"
+	Names    string // base names, without the triplet before them; * is every program
+	Wide     bool   // only for targets of 64 bits, where the tool's limits are the same
+	Unit     string // tools of a unit are native together or not at all
+	Waits    string // what has to be there before any toolbox has the tool; until then it stays emulated
+	Reason   string
+}
+
+// Policy returns the table: what may run natively in an emulated step, what must be
+// asked for, and what never does. A program that no line names stays emulated; the
+// lines of class [Never] are there for those who ask why.
+//
+// Proven means that the same input gives the same bytes. Whoever adds a line says
+// in its reason why that is so, or why it is not.
+func Policy() []Rule {
+	return []Rule{
+		rule(Proven, "cpp-*", "cc1", "generates code for the target alone; folds floats in software; its header paths are rewritten to the target's"),
+		rule(Proven, "g++-*", "cc1plus", "as cc1"),
+		rule(Proven, "gcc-*", "lto1", "as cc1, from intermediate code"),
+		rule(Proven, "gcc-*", "lto-wrapper", "starts compilers by what the gcc driver, which is emulated, says in its environment"),
+		unit("binutils", rule(Proven, "binutils-*", "as ld.bfd ar ranlib nm strip objcopy", "one source for every machine; as a unit, because what one writes by means of the LTO plugin the others read by it")),
+		rule(Proven, "dpkg", "dpkg-deb dpkg-split update-alternatives", "unpack and pack; no native architecture compiled in but for --version"),
+		rule(Proven, "tar", "tar", "archives bytes"),
+		rule(Proven, "gzip", "gzip", "compresses with one algorithm in integers"),
+		rule(Proven, "bzip2", "bzip2", "as gzip"),
+		wide(rule(Proven, "xz-utils", "xz", "as gzip; below 64 bits it chooses other limits of memory")),
+		wide(rule(Proven, "zstd", "zstd", "as xz")),
+		rule(Proven, "dash", "dash", "no builtin tells the machine; arithmetic has 64 bits, printf has double"),
+		rule(Proven, "sed", "sed", "filters text"),
+		rule(Proven, "grep", "grep", "filters text"),
+		rule(Proven, "findutils", "find xargs", "walk directories and start programs"),
+		wide(rule(Proven, "mawk", "mawk", "filters text; numbers are double and printed with six digits unless a script asks for more than libm agrees on")),
+		rule(Proven, "diffutils", "cmp diff", "compare bytes"),
+		rule(Proven, "coreutils", "cat cp mv rm mkdir rmdir ln chmod chown chgrp touch cut tr head tail wc uniq comm join paste tee basename dirname readlink realpath mktemp install true false ls test [ expr echo env sleep", "files and text, no numbers but integers"),
+		rule(Proven, "coreutils", "sha1sum sha224sum sha256sum sha384sum sha512sum b2sum md5sum cksum sum base64 base32", "checksums and encodings are defined by bytes"),
+		rule(Proven, "go", "asm cgo compile cover link preprofile vet buildid pack", "compile for GOARCH, which the emulated go command sets; a release makes the same output on every machine"),
+
+		waiting("toolboxes with the directory that java finds its parts in", rule(OptIn, "openjdk-*", "java javac jar javadoc", "bytecode is the same, but os.arch tells the machine")),
+		waiting("a rule for arguments in the stub", rule(OptIn, "rustc", "rustc", "the same library with --target, without which it compiles for the machine; cannot load the target's procedural macros")),
+		rule(OptIn, "openssl", "openssl", "digests and certificates are the same; what it says of its machine and speed is not"),
+		waiting("a rule for arguments in the stub", rule(OptIn, "nodejs", "node", "for tsc and its like, which are JavaScript alone; process.arch tells the machine")),
+		waiting("a rule for arguments in the stub", rule(OptIn, "python3.*-minimal", "python3.*", "for compileall; sysconfig tells the machine, and modules of the target do not load")),
+
+		rule(Never, "coreutils", "sort seq printf od numfmt", "long double has 80 bits on x86 and 128 or 64 elsewhere: other digits (sort only with -g, which a step may use)"),
+		rule(Never, "coreutils", "uname arch nproc", "describe the machine"),
+		rule(Never, "coreutils", "stdbuf", "has the program load a library of its own, which is the target's"),
+		rule(Never, "gcc-* g++-* cpp-*", "gcc g++ cpp gcc-* g++-* cpp-*", "the driver tells directories, and with -march=native the machine"),
+		rule(Never, "gcc-*", "collect2", "one made to cross looks in PATH for TRIPLET-ld where the target's own looks for ld: it does not see a linker that somebody put first there"),
+		rule(Never, "bash", "bash", "$MACHTYPE and $HOSTTYPE tell the machine; printf has long double"),
+		rule(Never, "make", "make", "$(MAKE_HOST) tells the machine"),
+		rule(Never, "perl perl-base", "*", "Config and @INC tell the machine; modules of the target do not load"),
+		rule(Never, "python3*", "*", "sysconfig tells the machine; only compileall can be asked for"),
+		rule(Never, "ruby* php*", "*", "as perl"),
+		rule(Never, "cmake", "cmake", "CMAKE_HOST_SYSTEM_PROCESSOR tells the machine"),
+		rule(Never, "dpkg", "dpkg dpkg-query dpkg-trigger dpkg-statoverride dpkg-divert", "the native architecture is compiled in"),
+		rule(Never, "apt apt-utils", "*", "as dpkg"),
+		rule(Never, "rpm apk-tools npm python3-pip", "*", "choose packages by the machine"),
+		rule(Never, "libc-bin", "ldconfig ldd getconf locale localedef iconv", "describe or write what belongs to the target's libc"),
+		rule(Never, "util-linux", "lscpu setarch", "describe the machine"),
+		rule(Never, "busybox busybox-static", "busybox", "one program with uname and arch in it"),
+		rule(Never, "gawk", "gawk", "tells the platform and loads extensions of the target"),
+		rule(Never, "git", "git", "not tried"),
+		rule(Never, "go", "go gofmt dist", "GOARCH defaults to the machine"),
+	}
+}
+
+func rule(class Class, packages, names, reason string) Rule {
+	return Rule{Class: class, Packages: packages, Names: names, Reason: reason}
+}
+
+func wide(r Rule) Rule {
+	r.Wide = true
+	return r
+}
+
+func unit(name string, r Rule) Rule {
+	r.Unit = name
+	return r
+}
+
+func waiting(what string, r Rule) Rule {
+	r.Waits = what
+	return r
+}
+
+// PolicyVersion names the table: another table has another version.
+func PolicyVersion() string {
+	sum := sha256.New()
+	for _, rule := range Policy() {
+		fmt.Fprintf(sum, "%q %q %q %t %q %q\n", rule.Class, rule.Packages, rule.Names, rule.Wide, rule.Unit, rule.Waits)
+	}
+	return hex.EncodeToString(sum.Sum(nil))[:12]
+}
+
+// RuleFor returns the line for a tool: the first that names it.
+func RuleFor(pkg, name string) (Rule, bool) {
+	for _, rule := range Policy() {
+		if matches(rule.Packages, pkg) && matches(rule.Names, name) {
+			return rule, true
+		}
+	}
+	return Rule{}, false
+}
+
+// ruleFor returns the line that lets a tool run natively on a target.
+func ruleFor(target machine, pkg, name string) (Rule, bool) {
+	rule, ok := RuleFor(pkg, strings.TrimPrefix(name, target.triplet+"-"))
+	return rule, ok && rule.Class != Never && rule.Waits == "" && (target.bits == 64 || !rule.Wide)
+}
+
+// isWanted reports whether a package has anything that may run natively.
+func isWanted(pkg string) bool {
+	return slices.ContainsFunc(Policy(), func(rule Rule) bool {
+		return rule.Class != Never && rule.Waits == "" && matches(rule.Packages, pkg)
+	})
+}
+
+func matches(patterns, name string) bool {
+	return slices.ContainsFunc(strings.Fields(patterns), func(pattern string) bool {
+		if pattern == name { // "[" is a name, too
+			return true
+		}
+		ok, err := path.Match(pattern, name)
+		return err == nil && ok
+	})
+}

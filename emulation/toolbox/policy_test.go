@@ -1,0 +1,81 @@
+package toolbox_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/mabuild/mabuild/emulation/toolbox"
+)
+
+func TestPolicy(t *testing.T) {
+	for _, test := range []struct {
+		pkg, name string
+		want      toolbox.Class // empty: no line
+	}{
+		{"cpp-14-aarch64-linux-gnu", "cc1", toolbox.Proven},
+		{"g++-12", "cc1plus", toolbox.Proven},
+		{"gcc-14-aarch64-linux-gnu", "lto1", toolbox.Proven},
+		{"gcc-14-aarch64-linux-gnu", "collect2", toolbox.Never},
+		{"gcc-14-aarch64-linux-gnu", "gcc-14", toolbox.Never},
+		{"binutils-aarch64-linux-gnu", "ld.bfd", toolbox.Proven},
+		{"binutils-aarch64-linux-gnu", "gold", ""},
+		{"coreutils", "[", toolbox.Proven},
+		{"coreutils", "sha256sum", toolbox.Proven},
+		{"coreutils", "sort", toolbox.Never},
+		{"coreutils", "printf", toolbox.Never},
+		{"coreutils", "seq", toolbox.Never},
+		{"coreutils", "od", toolbox.Never},
+		{"coreutils", "numfmt", toolbox.Never},
+		{"coreutils", "uname", toolbox.Never},
+		{"bash", "bash", toolbox.Never},
+		{"make", "make", toolbox.Never},
+		{"perl-base", "perl", toolbox.Never},
+		{"dpkg", "dpkg", toolbox.Never},
+		{"dpkg", "dpkg-deb", toolbox.Proven},
+		{"apt", "apt-get", toolbox.Never},
+		{"libc-bin", "ldconfig", toolbox.Never},
+		{"openssl", "openssl", toolbox.OptIn},
+		{"rustc", "rustc", toolbox.OptIn},
+		{"openjdk-17-jdk-headless", "javac", toolbox.OptIn},
+		{"go", "compile", toolbox.Proven},
+		{"go", "go", toolbox.Never},
+		{"hello", "hello", ""},
+	} {
+		t.Run(test.pkg+"/"+test.name, func(t *testing.T) {
+			rule, ok := toolbox.RuleFor(test.pkg, test.name)
+			if ok != (test.want != "") || rule.Class != test.want {
+				t.Errorf("got %q, want %q", rule.Class, test.want)
+			}
+		})
+	}
+}
+
+// Every line says why: it is what people read who ask.
+func TestPolicyHasReasons(t *testing.T) {
+	for _, rule := range toolbox.Policy() {
+		if rule.Reason == "" || rule.Names == "" || rule.Packages == "" {
+			t.Errorf("a line without reason, packages or names: %+v", rule)
+		}
+		if rule.Class == toolbox.Never && rule.Unit != "" {
+			t.Errorf("a unit that never is: %+v", rule)
+		}
+	}
+	if version := toolbox.PolicyVersion(); len(version) != 12 || version != toolbox.PolicyVersion() {
+		t.Errorf("the version is %q", version)
+	}
+}
+
+// A tool that one line allows is allowed by none that another one forbids.
+func TestPolicyIsClear(t *testing.T) {
+	seen := make(map[string]toolbox.Class)
+	for _, rule := range toolbox.Policy() {
+		for _, pkg := range strings.Fields(rule.Packages) {
+			for _, name := range strings.Fields(rule.Names) {
+				if class, ok := seen[pkg+" "+name]; ok {
+					t.Errorf("%s of %s is %s and %s", name, pkg, class, rule.Class)
+				}
+				seen[pkg+" "+name] = rule.Class
+			}
+		}
+	}
+}
