@@ -43,8 +43,14 @@ func Annotations(b *report.Build, file string) []Annotation {
 		file = path.Clean(file)
 	}
 	var all merged
+	foretold := make(map[int]bool) // findings about what failed then
 	for i := range b.Steps {
-		if s := &b.Steps[i]; s.Error != "" {
+		s := &b.Steps[i]
+		if found := lookup(b, s); found >= 0 && s.Error != "" {
+			foretold[found] = true
+			f := &b.Findings[found]
+			all.add(s.Platforms, Annotation{Level: Error, File: file, Line: f.Line, Message: Cause(s.Error) + "\n" + OneLine(f.Fix)}, nil)
+		} else if s.Error != "" {
 			all.add(s.Platforms, Annotation{Level: Error, File: file, Line: s.Line, Message: OneLine(s.Name) + ": " + Cause(s.Error)}, tail(s.Log, lastLines))
 		}
 	}
@@ -54,14 +60,20 @@ func Annotations(b *report.Build, file string) []Annotation {
 			all.add([]string{p.Name}, Annotation{Level: Error, Message: Visible(p.Error)}, nil)
 		}
 	}
-	if len(all) == 0 && b.Error != "" {
+	refused := slices.ContainsFunc(b.Findings, func(f report.Finding) bool { return f.Level == "error" && strings.Contains(b.Error, f.Message) })
+	if len(all) == 0 && b.Error != "" && !refused { // or the findings say it at their lines
 		all.add(nil, Annotation{Level: Error, Message: Visible(b.Error)}, nil)
 	}
-	for _, f := range b.Findings {
+	for i, f := range b.Findings {
+		if foretold[i] {
+			continue
+		}
 		a := Annotation{Level: Warning, File: file, Line: f.Line, Message: OneLine(f.Message)}
 		switch f.Level {
 		case "error":
-			a.Level = Error
+			if b.Error != "" { // or it went well all the same
+				a.Level = Error
+			}
 		case "note":
 			a.Level = Notice
 		}
@@ -72,6 +84,28 @@ func Annotations(b *report.Build, file string) []Annotation {
 		all.add(f.Platforms, a, nil)
 	}
 	return all.list(len(b.Platforms))
+}
+
+// baseUnavailable is the rule of the plan for bases that it could not look up.
+const baseUnavailable = "base-unavailable"
+
+// lookup finds the finding about the base image that a step looks for, which knows the
+// line and what to do; -1 is none. BuildKit ties such a step to no line, and its name has
+// the whole reference where the Dockerfile may leave out the registry and the tag.
+func lookup(b *report.Build, s *report.Step) int {
+	_, name, found := strings.Cut(s.Name, "load metadata for ")
+	if !found || s.Line > 0 {
+		return -1
+	}
+	return slices.IndexFunc(b.Findings, func(f report.Finding) bool {
+		reference, _, _ := strings.Cut(f.Message, " ")
+		at := strings.Index("/"+name, "/"+reference)
+		if f.Rule != baseUnavailable || at < 0 {
+			return false
+		}
+		rest := name[at+len(reference):]
+		return rest == "" || rest[0] == ':' || rest[0] == '@'
+	})
 }
 
 // merged are annotations with the platforms that they concern.

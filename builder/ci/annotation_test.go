@@ -19,6 +19,13 @@ func TestAnnotations(t *testing.T) {
 	failed := func(platform, problem string, log ...string) report.Step {
 		return report.Step{Name: "RUN make", Line: 6, Error: problem, Platforms: []string{platform}, Log: log}
 	}
+	missing := func(platform, image string) report.Step {
+		problem := "not found"
+		if image == "docker.io/library/none:latest" {
+			problem = image + ": " + problem
+		}
+		return report.Step{Name: "[internal] load metadata for " + image, Error: problem, Platforms: []string{platform}}
+	}
 	for name, test := range map[string]struct {
 		build report.Build
 		want  []ci.Annotation
@@ -47,6 +54,31 @@ func TestAnnotations(t *testing.T) {
 			report.Build{Error: "pushing: denied\nlog in", Platforms: platforms},
 			[]ci.Annotation{{Level: ci.Error, Message: "pushing: denied\nlog in"}},
 		},
+		"findings of a build that failed": {
+			report.Build{Error: "x", Platforms: []report.Platform{{Name: amd, Error: "x"}}, Findings: []report.Finding{{Rule: "warn", Level: "warning", Line: 1, Message: "m"}, {Rule: "bad", Level: "error", Line: 2, Message: "n"}}},
+			[]ci.Annotation{
+				{Level: ci.Error, Title: amd, Message: "x"},
+				{Level: ci.Error, File: "app/Dockerfile", Line: 2, Message: "n\nbad"},
+				{Level: ci.Warning, File: "app/Dockerfile", Line: 1, Message: "m\nwarn"},
+			},
+		},
+		"a plan that cannot be": {
+			report.Build{Error: "the plan cannot be satisfied\nDockerfile:2: no image for it [bad]", Platforms: platforms, Findings: []report.Finding{{Rule: "bad", Level: "error", Line: 2, Message: "no image for it"}}},
+			[]ci.Annotation{{Level: ci.Error, File: "app/Dockerfile", Line: 2, Message: "no image for it\nbad"}},
+		},
+		"a base that is not there": {
+			report.Build{
+				Error: "x", Platforms: platforms,
+				Steps: []report.Step{missing(amd, "docker.io/library/none:latest"), missing(arm, "docker.io/library/none:latest"), missing(arm, "docker.io/none/none:1")},
+				Findings: []report.Finding{
+					{Rule: "base-unavailable", Level: "error", Line: 7, Platforms: []string{amd, arm}, Message: "none cannot be looked up: no such host", Fix: "check it"},
+				},
+			},
+			[]ci.Annotation{
+				{Level: ci.Error, File: "app/Dockerfile", Title: arm, Message: "[internal] load metadata for docker.io/none/none:1: not found"},
+				{Level: ci.Error, File: "app/Dockerfile", Line: 7, Title: amd + ", " + arm, Message: "docker.io/library/none:latest: not found\ncheck it"},
+			},
+		},
 		"findings, worst first": {
 			report.Build{Platforms: platforms, Findings: []report.Finding{
 				{Rule: "note", Level: "note", Line: 1, Message: "a note"},
@@ -56,9 +88,9 @@ func TestAnnotations(t *testing.T) {
 				{Rule: "bad", Level: "error", Line: 12, Message: "wrong"},
 			}},
 			[]ci.Annotation{
-				{Level: ci.Error, File: "app/Dockerfile", Line: 12, Message: "wrong\nbad"},
 				{Level: ci.Warning, File: "app/Dockerfile", Line: 3, Message: "first\ndo this\nwarn https://example.com/warn"},
 				{Level: ci.Warning, File: "app/Dockerfile", Line: 9, Title: arm + ", " + amd, Message: "a warning\nwarn"},
+				{Level: ci.Warning, File: "app/Dockerfile", Line: 12, Message: "wrong\nbad"}, // the build went well
 				{Level: ci.Notice, File: "app/Dockerfile", Line: 1, Message: "a note\nnote"},
 			},
 		},

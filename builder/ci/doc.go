@@ -26,6 +26,9 @@
 //	tekton     MABUILD_CI=tekton       ==> lines                 lines
 //	plain      otherwise               ==> lines                 lines
 //
+// Where the log goes is up to the caller. TeamCity promises to look for service messages
+// on standard output only; the others read standard error as well.
+//
 // MABUILD_CI names a system where it cannot be found out. Runners of Gitea, Forgejo and
 // act say that they are GitHub's, and understand the same.
 //

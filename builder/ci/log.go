@@ -35,6 +35,7 @@ type Log struct {
 	mu      sync.Mutex
 	err     error // of the first write that failed
 	secrets *Secrets
+	masked  map[string]bool // what the runner has been told
 	lines   splitter
 	jobs    map[string]*job
 	order   []*job
@@ -63,7 +64,7 @@ func NewLog(w io.Writer, opts LogOptions) *Log {
 	if opts.System == "" {
 		opts.System = Plain
 	}
-	l := &Log{system: opts.System, direct: opts.Direct, most: opts.MaxPlatform, now: opts.Now, w: w, jobs: make(map[string]*job)}
+	l := &Log{system: opts.System, direct: opts.Direct, most: opts.MaxPlatform, now: opts.Now, w: w, masked: make(map[string]bool), jobs: make(map[string]*job)}
 	l.Mask(opts.Secrets...)
 	return l
 }
@@ -75,7 +76,8 @@ func (l *Log) Mask(secrets ...string) {
 	l.secrets = l.secrets.With(secrets...)
 	for _, secret := range secrets {
 		for _, line := range linesOf(secret) {
-			if command := l.system.maskCommand(line); command != "" {
+			if command := l.system.maskCommand(line); command != "" && !l.masked[line] {
+				l.masked[line] = true
 				l.put(command)
 			}
 		}

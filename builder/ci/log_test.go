@@ -103,6 +103,16 @@ func TestMasksFirst(t *testing.T) {
 	}
 }
 
+// TestMasksOnce: what several places name as a secret is told once.
+func TestMasksOnce(t *testing.T) {
+	var out bytes.Buffer
+	l := ci.NewLog(&out, ci.LogOptions{System: ci.GitHub, Secrets: []string{"one", "one", "two\none"}})
+	l.Mask("one", "three")
+	if want := "::add-mask::one\n::add-mask::three\n"; out.String() != want {
+		t.Errorf("the runner is told %q, want %q", out.String(), want)
+	}
+}
+
 // hostile are lines of steps that want to be commands.
 var hostile = []string{
 	"::error::x",

@@ -22,7 +22,7 @@ func (e *MissingError) Error() string {
 	for _, platform := range e.Platforms {
 		names = append(names, platforms.FormatAll(platform))
 	}
-	return fmt.Sprintf("no shard has announced %s yet (looked for %s); the image is made when they are there: let their jobs finish, or run them again",
+	return fmt.Sprintf("no shard has announced %s yet (looked for %s); the image is made when they are there: look what became of their jobs and run them again, they find what the others did",
 		strings.Join(names, ", "), strings.Join(e.Tags, ", "))
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -67,6 +68,41 @@ func TestMatrixExample(t *testing.T) {
 	}
 	if !strings.Contains(string(page), "```yaml\n"+string(text)+"```\n") {
 		t.Error("docs/ci/github.md shows another matrix than docs/ci/github-matrix.yml")
+	}
+}
+
+// commandLine matches a build in a file of another language, which may quote it.
+var commandLine = regexp.MustCompile(`mabuild (--platform [^\n]*)`)
+
+// TestExamplesCommands holds that the command lines of the examples are mabuild's.
+func TestExamplesCommands(t *testing.T) {
+	for name, want := range map[string]int{
+		"gitlab-ci.yml": 1, "buildkite.yml": 1, "azure-pipelines.yml": 1, "teamcity.kts": 1, "Jenkinsfile": 1, "tekton.yaml": 1,
+	} {
+		text, err := os.ReadFile("../../docs/ci/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var lines []string
+		for _, match := range commandLine.FindAllStringSubmatch(strings.ReplaceAll(string(text), "\\\n", " "), -1) {
+			line, _, _ := strings.Cut(match[1], "'''")
+			lines = append(lines, strings.ReplaceAll(line, `"`, ""))
+		}
+		if name == "tekton.yaml" {
+			_, args, _ := strings.Cut(string(text), "args: [")
+			args, _, _ = strings.Cut(args, "]")
+			lines = append(lines, strings.ReplaceAll(args, ",", " "))
+		}
+		if len(lines) != want {
+			t.Errorf("%s has the command lines %q, want %d", name, lines, want)
+		}
+		for _, line := range lines {
+			cmd := newBuildCommand()
+			args := strings.Fields(strings.TrimSuffix(line, "2>&1"))
+			if err := cmd.ParseFlags(args); err != nil || !slices.Equal(cmd.Flags().Args(), []string{"."}) {
+				t.Errorf("%s: %s: %v, and %q is left", name, line, err, cmd.Flags().Args())
+			}
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mabuild/mabuild/builder/output"
+	"github.com/mabuild/mabuild/emulation/dispatch"
 	"github.com/mabuild/mabuild/planner/assist"
 )
 
@@ -56,7 +57,7 @@ func prove(ctx context.Context, o buildOptions) error {
 	if len(o.platforms) != 1 {
 		return usagef("prove needs one platform that is emulated here: --platform linux/arm64, say")
 	}
-	if len(o.recipes) == 0 {
+	if len(o.assist.recipes) == 0 {
 		return usagef("--assist=off leaves nothing to prove; name recipes, as in --assist=go")
 	}
 	dir, err := os.MkdirTemp("", "mabuild-prove-")
@@ -65,7 +66,7 @@ func prove(ctx context.Context, o buildOptions) error {
 	}
 	defer os.RemoveAll(dir)
 	assisted, plain := o, o
-	plain.recipes = nil
+	plain.assist = assistance{tools: dispatch.AssistOff}
 	files := make([]*os.File, 2)
 	for i, variant := range []*buildOptions{&assisted, &plain} {
 		dest := filepath.Join(dir, fmt.Sprintf("%d.tar", i))
@@ -74,7 +75,7 @@ func prove(ctx context.Context, o buildOptions) error {
 			return err
 		}
 		if variant == &assisted && !slices.ContainsFunc(assisted.planned.Assists, func(s assist.Step) bool { return s.Recipe != "" }) {
-			return usagef("no command is assisted, so there is nothing to prove\n%s", tellAssists(assisted.planned.Assists))
+			return usagef("no command is assisted, so there is nothing to prove\n%s", tellAssists(assisted.planned.Assists, false))
 		}
 		if files[i], err = os.Open(dest); err != nil {
 			return err

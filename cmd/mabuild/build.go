@@ -12,38 +12,38 @@ import (
 
 // buildFlags are the command line of a build, as written.
 type buildFlags struct {
-	platforms    []string
-	file         string
-	buildArgs    []string
-	contexts     []string
-	labels       []string
-	tags         []string
-	push         bool
-	load         bool
-	outputs      []string
-	progress     string
-	quiet        bool
-	noCache      bool
-	pull         bool
-	metadataFile string
-	reportFile   string
-	errorFile    string
-	resultsFile  string
-	iidFile      string
-	engineConfig string
-	node         string
-	emulation    string
-	retries      int
-	idleTimeout  time.Duration
-	toolsImages  []string
-	preflight    string
-	allow        allowances
-	verify       verifyFlags
-	assist       string
-	pins         []string
-	jobs         jobFlags
-	inputs       inputFlags
-	shards       shardFlags
+	platforms          []string
+	file               string
+	buildArgs          []string
+	contexts           []string
+	labels             []string
+	tags               []string
+	push               bool
+	load               bool
+	outputs            []string
+	progress           string
+	quiet              bool
+	noCache            bool
+	pull               bool
+	metadataFile       string
+	reportFile         string
+	errorFile          string
+	resultsFile        string
+	iidFile            string
+	engineConfig       string
+	node               string
+	emulation          string
+	retries            int
+	idleTimeout        time.Duration
+	toolsImages        []string
+	preflight          string
+	allow              allowances
+	verify             verifyFlags
+	assist, accounting string
+	pins               []string
+	jobs               jobFlags
+	inputs             inputFlags
+	shards             shardFlags
 }
 
 const buildLong = `Build the Dockerfile in CONTEXT for every platform, at the same time, and deliver
@@ -127,6 +127,7 @@ func (f *buildFlags) addRunFlags(set *pflag.FlagSet) {
 	set.BoolVar(&f.noCache, "no-cache", false, "run every step again")
 	set.StringVar(&f.emulation, "emulation", "auto", "`WAY` of running foreign platforms: auto, private, host or off")
 	set.IntVar(&f.retries, "retry-emulated", 0, "try a step again up to `N` times when QEMU crashed in it")
+	set.StringVar(&f.accounting, "accounting", "on", "count what emulated commands execute, and where their time goes: on or off")
 	set.DurationVar(&f.idleTimeout, "idle-timeout", 0, "end a step that prints nothing for this long, e.g. 30m (default: never)")
 	set.StringArrayVar(&f.toolsImages, "tools-image", nil, "image `REF` to take QEMU from when it is not on PATH, or runc=REF for runc (see MABUILD_TOOLS)")
 	set.StringVar(&f.node, "node", os.Getenv("BUILDKIT_HOST"), "`ADDRESS` of a BuildKit daemon to use instead of the built-in engine (or BUILDKIT_HOST)")
@@ -145,7 +146,7 @@ func (f *buildFlags) addPlanFlags(set *pflag.FlagSet) {
 	f.inputs.addPlanFlags(set)
 	set.BoolVar(&f.pull, "pull", false, "ask the registry about every base image")
 	f.allow.addFlags(set)
-	set.StringVar(&f.assist, "assist", "on", "native tools for emulated commands, by `RECIPES`: on (go), off, or a list of go and java")
+	set.StringVar(&f.assist, "assist", "on", "native tools for emulated commands, by `RECIPES`: on or proven (go, tools), all (also those that are not proven to make the same bytes), off, or a list of go, java and tools")
 	set.StringArrayVar(&f.pins, "pin-native", nil, "run a `STAGE` on the build platform, as if it said so; STAGE:go with the environment of a Go cross build, STAGE:plain without")
 	set.StringVar(&f.engineConfig, "engine-config", os.Getenv("MABUILD_ENGINE_CONFIG"), "buildkitd.toml `FILE` for the built-in engine: mirrors, http, ca, gc, … (or MABUILD_ENGINE_CONFIG)")
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -61,13 +62,20 @@ func newGitHubCommand() *cobra.Command {
 	return cmd
 }
 
-// cleanUp is the post phase of the action. The engine's cache stays.
+// patience is how long the post phase waits for the engine to end.
+const patience = 5 * time.Second
+
+// cleanUp is the post phase of the action. The engine's cache stays. On a machine of one's
+// own other jobs may be building with the same engine: it ends after them, and nobody waits.
 func cleanUp(ctx context.Context) error {
 	state, err := engine.DefaultState()
 	if err != nil {
 		return err
 	}
-	if err := engine.Stop(ctx, state, true); !errors.Is(err, engine.ErrNotRunning) {
+	late := errors.New("the engine is in use")
+	waiting, cancel := context.WithTimeoutCause(ctx, patience, late)
+	defer cancel()
+	if err := engine.Stop(waiting, state, false); !errors.Is(err, engine.ErrNotRunning) && !errors.Is(err, late) {
 		return err
 	}
 	return nil
@@ -105,7 +113,11 @@ func newGitHubStep() (*gitHubStep, error) {
 func (s *gitHubStep) run(ctx context.Context) error {
 	s.options = buildOptions{ci: ci.GitHub, masks: s.masks(), progress: progress.Auto}
 	var flags buildFlags
-	if err := s.read(&flags); err != nil {
+	notes, err := overheard(func() error { return s.read(&flags) })
+	for line := range strings.Lines(notes) { // nothing is written before the secrets are masked
+		s.inputs.Warnings = append(s.inputs.Warnings, ci.Annotation{Level: ci.Warning, Message: strings.TrimPrefix(strings.TrimSpace(line), "warning: ")})
+	}
+	if err != nil {
 		return s.logged(func() error { return err })
 	}
 	if s.inputs.Caller["join"] == "true" {
@@ -119,6 +131,28 @@ func (s *gitHubStep) run(ctx context.Context) error {
 		s.summary()
 		return err
 	})
+}
+
+// overheard is what something writes to standard error.
+func overheard(run func() error) (string, error) {
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		return "", err
+	}
+	defer reader.Close()
+	said := make(chan []byte, 1)
+	go func() {
+		text, _ := io.ReadAll(reader) // of a pipe of our own
+		said <- text
+	}()
+	stderr := os.Stderr
+	os.Stderr = writer
+	err = run()
+	os.Stderr = stderr
+	if closeErr := writer.Close(); closeErr != nil {
+		return "", errors.Join(err, closeErr)
+	}
+	return string(<-said), err
 }
 
 // logged runs something in the log of the step, which begins with what is wrong with

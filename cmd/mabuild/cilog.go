@@ -51,7 +51,7 @@ func (o *buildOptions) openLog() (*ciLog, error) {
 		_, err := reader.WriteTo(l.Log)
 		l.copied <- errors.Join(err, reader.Close())
 	}()
-	o.log = l.Log
+	o.log, o.annotates = l.Log, l.annotates
 	return l, nil
 }
 
@@ -70,7 +70,8 @@ func (o *buildOptions) logged(run func() error) error {
 		told = ci.Annotations(o.reporting.done, cmp.Or(o.annotated, o.dockerfile))
 	}
 	isError := func(a ci.Annotation) bool { return a.Level == ci.Error }
-	if err != nil && log.annotates && !slices.ContainsFunc(told, isError) {
+	complains := err != nil && log.annotates && !slices.ContainsFunc(told, isError)
+	if complains {
 		told = append(told, complaint(err))
 	}
 	log.Annotate(told)
@@ -79,7 +80,7 @@ func (o *buildOptions) logged(run func() error) error {
 		log.Describe(outputs)
 		err = errors.Join(err, outputsErr)
 	}
-	return log.close(err)
+	return log.close(err, complains)
 }
 
 // complaint is the annotation for what failed before there was a build, or after it.
@@ -92,11 +93,12 @@ func complaint(err error) ci.Annotation {
 	return a
 }
 
-// close ends the log with an error, which is the last to be read.
-func (l *ciLog) close(err error) error {
+// close ends the log with an error, which is the last to be read, unless an annotation has
+// said it in the same words.
+func (l *ciLog) close(err error, said bool) error {
 	os.Stderr = l.stderr
 	closeErr := errors.Join(l.pipe.Close(), <-l.copied)
-	if err != nil {
+	if err != nil && !said {
 		fmt.Fprintln(l.Platform("mabuild"), describe(err))
 		l.Fail("mabuild", "")
 	}

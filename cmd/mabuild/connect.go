@@ -12,6 +12,8 @@ import (
 
 	"github.com/mabuild/mabuild/builder/buildkit"
 	"github.com/mabuild/mabuild/builder/engine"
+	"github.com/mabuild/mabuild/emulation"
+	"github.com/mabuild/mabuild/planner"
 )
 
 // connection says which BuildKit a command uses.
@@ -96,6 +98,20 @@ func (c connection) engineOptions() (engine.Options, error) {
 	return options, nil
 }
 
+// natives are the platforms whose programs the daemon's machine runs by itself. Of the
+// engine's it is known; others list 386 where the processor runs it, or QEMU, and who has
+// QEMU for it beside a processor of amd64 is yet to be found.
+func (n *node) natives() []ocispec.Platform {
+	if n.lease != nil {
+		return emulation.Native()
+	}
+	native := []ocispec.Platform{n.Native()}
+	if i386 := (ocispec.Platform{OS: "linux", Architecture: "386"}); native[0].Architecture == "amd64" && planner.Runnable(n.Platforms(), i386) {
+		native = append(native, i386)
+	}
+	return native
+}
+
 // close lets go of the daemon.
 func (n *node) close() {
 	_ = n.Close()
@@ -110,5 +126,5 @@ func logger() *slog.Logger {
 	if os.Getenv("MABUILD_DEBUG") != "" {
 		level = slog.LevelDebug
 	}
-	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	return slog.New(&notes{w: os.Stderr, level: level})
 }

@@ -12,6 +12,8 @@ import (
 	digest "github.com/opencontainers/go-digest"
 
 	"github.com/mabuild/mabuild/builder/buildkit"
+	"github.com/mabuild/mabuild/builder/report"
+	"github.com/mabuild/mabuild/emulation/dispatch"
 	"github.com/mabuild/mabuild/planner"
 	"github.com/mabuild/mabuild/planner/exact"
 	"github.com/mabuild/mabuild/planner/history"
@@ -24,6 +26,8 @@ type recorder struct {
 	session string // of the build's source
 	record  history.Record
 	logger  *slog.Logger
+	// programs are what QEMU ran in a vertex; nil if nobody tells.
+	programs func(vertex digest.Digest) []history.Program
 
 	mu       sync.Mutex
 	steps    map[digest.Digest]exact.Step // commands, by what the daemon calls them
@@ -129,7 +133,11 @@ func (r *recorder) keep(vertices []buildkit.Vertex) {
 		step, planned := r.steps[v.Digest]
 		if took, ran := v.Ran(); planned && ran && !r.kept[step.ID] {
 			r.kept[step.ID] = true
-			record.Runs = append(record.Runs, history.RunOf(step, took))
+			run := history.RunOf(step, took)
+			if r.programs != nil {
+				run.Programs = r.programs(v.Digest)
+			}
+			record.Runs = append(record.Runs, run)
 		}
 	}
 	if len(record.Runs) == 0 {
@@ -138,6 +146,18 @@ func (r *recorder) keep(vertices []buildkit.Vertex) {
 	if err := (history.Store{}).Append(r.project, record); err != nil && !r.warned {
 		r.warned = true
 		r.logger.Warn("how long the steps took is not kept", "error", err)
+	}
+}
+
+// emulatedPrograms sums up what is told of a vertex.
+func emulatedPrograms(told func(vertex digest.Digest) *dispatch.Step) func(vertex digest.Digest) []history.Program {
+	return func(vertex digest.Digest) []history.Program {
+		step := report.Step{Programs: told(vertex)}
+		var programs []history.Program
+		for _, p := range step.Emulation() {
+			programs = append(programs, history.Program(p))
+		}
+		return programs
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	digest "github.com/opencontainers/go-digest"
 
 	"github.com/mabuild/mabuild/builder/buildkit"
+	"github.com/mabuild/mabuild/emulation/dispatch"
 	"github.com/mabuild/mabuild/planner"
 	"github.com/mabuild/mabuild/planner/exact"
 	"github.com/mabuild/mabuild/planner/history"
@@ -100,6 +101,47 @@ func TestRecorder(t *testing.T) {
 	want := []string{"amd64true", "arm64true", "amd64true", "arm64true", "arm64true", "arm64false", "amd64false"}
 	if diff := cmp.Diff(want, heard); diff != "" {
 		t.Errorf("what the display hears (-want +got):\n%s", diff)
+	}
+}
+
+// What the engine tells of a vertex is kept with the step's time, and comes back.
+func TestRecorderPrograms(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	t.Setenv("HOME", t.TempDir())
+	emulated := execStep("emulated", "vertex")
+	emulated.ExecPlatform, emulated.State, emulated.Platforms = "linux/arm64", exact.StateEmulated, []string{"linux/arm64"}
+	plan := &exact.Result{Platforms: []string{"linux/arm64"}, Steps: []exact.Step{emulated, execStep("native", "another")}}
+	told := map[digest.Digest]*dispatch.Step{digest.FromString("vertex"): {CPU: []dispatch.CPU{
+		{Name: "/usr/bin/as", Emulated: true, Seconds: 10},
+		{Name: "/usr/libexec/cc1", Emulated: true, Seconds: 60},
+		{Name: "/bin/cp", Seconds: 20},
+		{Name: "/opt/cc1", Emulated: true, Seconds: 10},
+	}}}
+	for name, test := range map[string]struct {
+		programs func(digest.Digest) []history.Program
+		want     []history.Program
+	}{
+		"told":     {emulatedPrograms(func(d digest.Digest) *dispatch.Step { return told[d] }), []history.Program{{Name: "cc1", Time: 70 * time.Second, Share: 0.7}, {Name: "as", Time: 10 * time.Second, Share: 0.1}}},
+		"not told": {emulatedPrograms(func(digest.Digest) *dispatch.Step { return nil }), nil},
+		"nobody":   {nil, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := buildOptions{context: name, dockerfile: "Dockerfile"}
+			r := newRecorder(o, "session", slog.New(slog.DiscardHandler))
+			r.programs = test.programs
+			r.expect(plan)
+			report := r.report(func(planner.Job, *client.SolveStatus) {})
+			job := jobsOf(t, "linux/arm64")[0]
+			report(job, ended(false, digest.FromString("vertex"), digest.FromString("another")))
+			report(job, nil)
+			f := forecast(plan, history.Project(o.context, o.dockerfile), o.builder(), slog.New(slog.DiscardHandler))
+			if f == nil || f.Known != 2 {
+				t.Fatalf("forecast %+v", f)
+			}
+			if diff := cmp.Diff(test.want, f.Programs[emulated.ID]); diff != "" || len(f.Programs) > 1 {
+				t.Errorf("of %d steps (-want +got):\n%s", len(f.Programs), diff)
+			}
+		})
 	}
 }
 

@@ -336,7 +336,7 @@ func (o *buildOptions) prepare(ctx context.Context, plan *planner.Plan, d *deliv
 // forJobs is what jobs get. What belongs to the delivery is added by it.
 func (o *buildOptions) forJobs(caches *caches, d *delivery) buildkit.Inputs {
 	in := buildkit.Inputs{
-		Attrs: o.inputs.jobAttrs, Session: o.inputs.session, Entitlements: o.inputs.entitlements,
+		Attrs: o.jobAttrs, Session: o.inputs.session, Entitlements: o.inputs.entitlements,
 		CacheFrom: caches.from, CacheTo: caches.to,
 	}
 	if d != nil && d.content != nil {

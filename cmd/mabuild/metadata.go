@@ -19,6 +19,7 @@ import (
 	"github.com/mabuild/mabuild/builder/buildkit"
 	"github.com/mabuild/mabuild/builder/index"
 	"github.com/mabuild/mabuild/builder/verify"
+	"github.com/mabuild/mabuild/emulation/dispatch"
 	"github.com/mabuild/mabuild/planner"
 	"github.com/mabuild/mabuild/planner/assist"
 	"github.com/mabuild/mabuild/planner/exact"
@@ -57,6 +58,17 @@ type platformMetadata struct {
 	Node      string        `json:"node"`
 	Retries   int           `json:"retries,omitempty"`
 	Error     string        `json:"error,omitempty"` // why it is missing
+	// Programs is what emulated commands executed in this build, one that several
+	// platforms share for each.
+	Programs []commandMetadata `json:"programs,omitempty"`
+}
+
+// commandMetadata is what is known of an emulated command that ran.
+type commandMetadata struct {
+	Line     int    `json:"line,omitempty"`
+	Stage    string `json:"stage,omitempty"`
+	Platform string `json:"platform,omitempty"`
+	*dispatch.Step
 }
 
 // imageID is what docker calls an image: the digest of its configuration, or that of
@@ -98,6 +110,7 @@ func (o *buildOptions) metadata(result *builder.Result, id digest.Digest) metada
 			Cached: o.history.cached(platforms.FormatAll(job.Platform)),
 		}
 		p.Emulated, p.Assisted = o.emulated(job.Platform)
+		p.Programs = o.reporting.programs(platforms.FormatAll(job.Platform))
 		if len(job.Manifests) > 0 {
 			image := job.Manifests[0]
 			p.Digest, p.MediaType, p.Size = image.Digest, image.MediaType, image.Size

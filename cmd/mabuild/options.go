@@ -8,7 +8,6 @@ import (
 	"github.com/mabuild/mabuild/builder/engine"
 	"github.com/mabuild/mabuild/builder/output"
 	"github.com/mabuild/mabuild/builder/progress"
-	"github.com/mabuild/mabuild/planner/assist"
 	"github.com/mabuild/mabuild/planner/pin"
 )
 
@@ -76,8 +75,11 @@ func (f *buildFlags) modes(o *buildOptions) (err error) {
 	if o.verify, err = f.verify.options(); err != nil {
 		return err
 	}
-	if o.recipes, err = assist.Parse(f.assist); err != nil {
+	if o.assist, err = parseAssist(f.assist); err != nil {
 		return &usageError{err}
+	}
+	if o.noAccounting, err = parseAccounting(f.accounting); err != nil {
+		return err
 	}
 	for _, spec := range f.pins {
 		p, err := pin.Parse(spec)

@@ -59,7 +59,7 @@ func pinStages(ctx context.Context, o *buildOptions, write, offline bool) error 
 		return err
 	}
 	pins := o.pins
-	o.pins, o.recipes = nil, nil
+	o.pins, o.assist.recipes = nil, nil
 	planned, err := o.exactPlan(ctx, planRequest{text: text, wanted: wanted, offline: offline})
 	if err != nil {
 		return err

@@ -152,7 +152,7 @@ func showPlan(ctx context.Context, o buildOptions, p planOptions) error {
 	plan := result.Plan
 	plan.Findings = o.findings(plan, text)
 	options := o.screen(plan)
-	options.Assists = result.Assists
+	options.Assists, options.Tools = result.Assists, o.nativeTools()
 	if options.Pins, err = pin.Candidates(plan, result.Dockerfile); err != nil {
 		return err
 	}

@@ -58,12 +58,12 @@ func (o *buildOptions) exactPlan(ctx context.Context, r planRequest) (*native.Re
 		defer named.Close()
 		options.Remote = named
 	}
-	natively := native.Options{Pins: o.pins, Recipes: o.recipes, Logger: logger()}
+	natively := native.Options{Pins: o.pins, Recipes: o.assist.recipes, Logger: logger()}
 	if cache, err := os.UserCacheDir(); err == nil {
 		natively.Cache = filepath.Join(cache, "mabuild", "assist")
 	}
 	if r.node != nil {
-		options.BuildPlatform, options.Native = r.node.Native(), []ocispec.Platform{r.node.Native()}
+		options.BuildPlatform, options.Native = r.node.Native(), r.node.natives()
 		natively.Kernel = r.node.Platforms()
 		natively.Content = client // images are compared before they are used the first time
 	}
@@ -71,12 +71,15 @@ func (o *buildOptions) exactPlan(ctx context.Context, r planRequest) (*native.Re
 }
 
 // tellAssists says for every emulated command whether it gets native tools, a line
-// for each reason.
-func tellAssists(steps []assist.Step) string {
+// for each reason. What toolboxes have for it shows when it runs.
+func tellAssists(steps []assist.Step, toolboxes bool) string {
 	var order []string
 	lines := make(map[string][]string)
 	for _, s := range steps {
 		what := "plain under QEMU: " + s.Reason
+		if toolboxes {
+			what = "under QEMU, but for what toolboxes have: " + s.Reason
+		}
 		if s.Recipe != "" {
 			what = "native tools of recipe " + s.Recipe
 		}

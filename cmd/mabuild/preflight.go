@@ -37,7 +37,7 @@ func (o *buildOptions) check(ctx context.Context, text []byte, plan *planner.Pla
 	if err := o.shards.refused(ctx); err != nil {
 		return err
 	}
-	if o.preflight == preflightOff && len(o.pins) == 0 && len(o.recipes) == 0 {
+	if o.preflight == preflightOff && len(o.pins) == 0 && len(o.assist.recipes) == 0 {
 		return nil
 	}
 	var wanted []ocispec.Platform
@@ -57,14 +57,15 @@ func (o *buildOptions) check(ctx context.Context, text []byte, plan *planner.Pla
 		return err
 	}
 	o.planned = planned
-	fmt.Fprint(o.warnings(), tellAssists(o.planned.Assists))
+	fmt.Fprint(o.warnings(), tellAssists(o.planned.Assists, o.hasToolboxes()))
 	o.reporting.Expect(planned.Plan, planned.Assists)
 	if o.preflight == preflightOff {
 		return nil
 	}
 	o.history.expect(o.planned.Plan)
 	var findings []exact.Finding
-	for _, f := range append(o.findings(o.planned.Plan, text), o.inputs.ungiven(o.planned, o.dockerfile)...) {
+	o.found = append(o.findings(o.planned.Plan, text), o.inputs.ungiven(o.planned, o.dockerfile)...)
+	for _, f := range o.found {
 		if !o.irrelevant(f) {
 			findings = append(findings, f)
 		}
@@ -75,7 +76,7 @@ func (o *buildOptions) check(ctx context.Context, text []byte, plan *planner.Pla
 		err = nil
 	}
 	for _, f := range findings {
-		if err == nil && f.Level == exact.LevelWarning {
+		if err == nil && f.Level == exact.LevelWarning && !o.annotates {
 			fmt.Fprintln(o.warnings(), "warning: "+describeFinding(f))
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/containerd/platforms"
@@ -17,6 +18,7 @@ import (
 	"github.com/mabuild/mabuild/builder/report/record"
 	"github.com/mabuild/mabuild/builder/verify"
 	"github.com/mabuild/mabuild/planner"
+	"github.com/mabuild/mabuild/planner/exact"
 )
 
 // reporting keeps what becomes of a build, for --report and mabuild history.
@@ -111,7 +113,7 @@ func (r *reporting) end(o *buildOptions, result *builder.Result, failed []*build
 	}
 	done := r.Build(outcome)
 	if o.planned != nil {
-		done.Findings = reportFindings(o)
+		done.Findings = reportFindings(o, err != nil)
 	}
 	if secrets := o.secretTexts(); len(secrets) > 0 {
 		done = ci.NewSecrets(secrets...).Redact(done)
@@ -126,9 +128,26 @@ func (r *reporting) end(o *buildOptions, result *builder.Result, failed []*build
 	return report.WriteFile(r.file, done, report.Options{})
 }
 
-func reportFindings(o *buildOptions) []report.Finding {
+// programs lists what a platform's emulated commands executed, after the build.
+func (r *reporting) programs(platform string) (commands []commandMetadata) {
+	for _, s := range r.done.Steps {
+		if s.Programs != nil && slices.Contains(s.Platforms, platform) {
+			commands = append(commands, commandMetadata{s.Line, s.Stage, s.ExecPlatform, s.Programs})
+		}
+	}
+	return commands
+}
+
+func reportFindings(o *buildOptions, failed bool) []report.Finding {
 	var list []report.Finding
-	for _, f := range o.planned.Plan.Findings {
+	findings := o.found
+	if findings == nil { // nobody looked for more
+		findings = o.planned.Plan.Findings
+	}
+	for _, f := range findings {
+		if f.Rule == exact.RuleBaseUnavailable && !failed {
+			continue // the daemon reached it, or did not need it
+		}
 		list = append(list, report.Finding{
 			Rule: f.Rule, Level: string(f.Level), Line: f.Line, Stage: f.Stage, Platforms: f.Platforms, Message: f.Message, Fix: f.Fix, URL: f.URL,
 		})

@@ -30,6 +30,7 @@ func newRootCommand() *cobra.Command {
 		newHistoryCommand(),
 		newEngineCommand(),
 		newEmulationCommand(),
+		newToolboxCommand(),
 		newVersionCommand(),
 	)
 	onUsageError(root)

@@ -23,7 +23,7 @@ import (
 	"github.com/mabuild/mabuild/builder/registry"
 	"github.com/mabuild/mabuild/builder/verify"
 	"github.com/mabuild/mabuild/planner"
-	"github.com/mabuild/mabuild/planner/assist"
+	"github.com/mabuild/mabuild/planner/exact"
 	"github.com/mabuild/mabuild/planner/native"
 	"github.com/mabuild/mabuild/planner/pin"
 )
@@ -53,9 +53,10 @@ type buildOptions struct {
 	allow      allowances
 	verify     verify.Options
 	pins       []pin.Pin
-	recipes    []assist.Recipe
+	assist     assistance
 	history    *recorder        // nil if nothing is built
 	planned    *native.Result   // what is built, once that is known
+	found      []exact.Finding  // about it
 	registry   *registry.Client // made by registryClient
 
 	retries      int
@@ -66,7 +67,9 @@ type buildOptions struct {
 	ci           ci.System  // that runs this, empty if it has to be found out
 	annotated    string     // the Dockerfile as the repository has it, if that is another name
 	masks        []string   // what must not be seen in its log, beside the secrets
+	noAccounting bool       // of what emulated commands execute
 	log          *ci.Log    // of the CI system, nil if none runs this
+	annotates    bool       // whether what is found is an annotation, and need not be a line
 	iidFile      string
 	resultsFile  string
 	shards       *sharing    // nil if this is the only machine
@@ -154,9 +157,15 @@ func (o *buildOptions) run(ctx context.Context, p parts) error {
 	logger := logger()
 	o.history = newRecorder(*o, p.source.SessionID(), logger)
 	o.reporting = newReporting(o, p.plan, o.history.record.Build)
+	o.history.programs = emulatedPrograms(o.reporting.Programs)
+	maker, err := o.newMaker(ctx, p.node)
+	if err != nil {
+		return err
+	}
+	defer maker.Close()
 	solver, err := buildkit.NewSolver(buildkit.Options{
 		Node: p.node.Node, Source: p.source, Exports: p.delivery.exports, Labels: o.labels, Inputs: p.inputs,
-		Edit: o.edit, NoCache: o.noCache, Pull: o.pull, Report: o.reporting.observe(o.history.report(screen.report)), Logger: logger,
+		Edit: o.edit, NoCache: o.noCache, Pull: o.pull, Report: o.reporting.observe(o.history.report(observed(maker, screen.report))), Logger: logger,
 		RetryEmulated: o.retries, IdleTimeout: o.idleTimeout, Emulator: func(platform ocispec.Platform) string { return p.node.emulators(ctx, platform) },
 	})
 	if err != nil {
@@ -173,6 +182,7 @@ func (o *buildOptions) run(ctx context.Context, p parts) error {
 	})
 	closeErr := errors.Join(screen.close(jobErrors(err)), o.reporting.end(o, result, jobErrors(err), err))
 	screen.hide(jobErrors(err))
+	tellPrograms(o.warnings(), o.reporting.done)
 	if err = errors.Join(err, closeErr); err != nil {
 		return err
 	}

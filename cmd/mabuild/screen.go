@@ -14,6 +14,7 @@ import (
 	"github.com/mabuild/mabuild/builder"
 	"github.com/mabuild/mabuild/builder/ci"
 	"github.com/mabuild/mabuild/builder/progress"
+	"github.com/mabuild/mabuild/emulation/dispatch"
 	"github.com/mabuild/mabuild/planner"
 	"github.com/mabuild/mabuild/planner/assist"
 )
@@ -65,9 +66,21 @@ func (s *screen) report(job planner.Job, status *client.SolveStatus) {
 		display.End(name)
 		return
 	}
-	display.Report(name, status, func(step string) string {
+	display.Report(name, withoutPrograms(status), func(step string) string {
 		return progress.Prefix(platforms.Format(stagePlatform(job, step)), assist.StepName(step))
 	})
+}
+
+// withoutPrograms leaves out what the engine tells of the programs of emulated steps,
+// which is not for people.
+func withoutPrograms(status *client.SolveStatus) *client.SolveStatus {
+	isPrograms := func(s *client.VertexStatus) bool { return s.ID == dispatch.StatusID || s.ID == dispatch.WantID }
+	if !slices.ContainsFunc(status.Statuses, isPrograms) {
+		return status
+	}
+	shown := *status
+	shown.Statuses = slices.DeleteFunc(slices.Clone(status.Statuses), isPrograms)
+	return &shown
 }
 
 // inGroup returns the display of a platform in a log, nil if it cannot have one.

@@ -184,9 +184,6 @@ func (f *joinFlags) joinShards(ctx context.Context) (*joinedMetadata, error) {
 		return nil, &usageError{err}
 	}
 	image, err := meeting.Wait(ctx)
-	if missing := (*shard.MissingError)(nil); errors.As(err, &missing) {
-		return nil, fmt.Errorf("%w; look what became of the machines that build them, and run them again: they find what the others did", err)
-	}
 	if err != nil {
 		return nil, err
 	}

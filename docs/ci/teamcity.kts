@@ -10,7 +10,8 @@ project {
         vcs { root(DslContext.settingsRoot) }
         steps {
             script {
-                scriptContent = "mabuild --platform linux/amd64,linux/arm64 -t registry.example.com/app:%build.number% --push ."
+                // Service messages are read on standard output.
+                scriptContent = "mabuild --platform linux/amd64,linux/arm64 -t registry.example.com/app:%build.number% --push --report mabuild.html . 2>&1"
             }
         }
         artifactRules = "mabuild.html"

@@ -9,6 +9,8 @@ tool (
 	github.com/rhysd/actionlint/cmd/actionlint
 )
 
+require github.com/santhosh-tekuri/jsonschema/v6 v6.0.3
+
 require (
 	dario.cat/mergo v1.0.0 // indirect
 	github.com/CycloneDX/cyclonedx-go v0.9.3 // indirect

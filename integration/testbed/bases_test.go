@@ -38,7 +38,10 @@ func need(t *testing.T, met bool, reason string) {
 func TestBases(t *testing.T) {
 	need(t, !testing.Short(), "making the base images takes minutes: run without -short")
 	need(t, os.Geteuid() == 0, "making the base images takes root: run as root")
-	bases, err := testbed.Bases(t.Context(), testbed.Options{Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	bases, err := testbed.Bases(t.Context(), testbed.Options{
+		Images: []string{testbed.Busybox, testbed.Debian, testbed.Golang, testbed.Trixie},
+		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,6 +63,12 @@ func TestBases(t *testing.T) {
 		},
 		{
 			"library/debian:bookworm-slim", "usr/bin/apt-get",
+			[]string{"linux/amd64", "linux/arm64/v8"},
+			[]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+			[]string{"bash"},
+		},
+		{
+			"library/debian:trixie-slim", "usr/bin/apt-get",
 			[]string{"linux/amd64", "linux/arm64/v8"},
 			[]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
 			[]string{"bash"},

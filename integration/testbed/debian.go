@@ -16,32 +16,40 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
+// debianRecipe makes the slim image of a suite from nothing but the mirror.
+func (b *bench) debianRecipe(name, suite, version string, mirrors []string) recipe {
+	return recipe{
+		name: name, repository: "library/debian", tags: []string{suite + "-slim"}, key: key(version, mirrors...),
+		build: func(ctx context.Context) ([]ocispec.Descriptor, error) { return b.buildDebian(ctx, suite) },
+	}
+}
+
 // buildDebian makes the image by debootstrap, a platform each, side by side:
 // one waits for the network while the other configures packages.
-func (b *bench) buildDebian(ctx context.Context) ([]ocispec.Descriptor, error) {
+func (b *bench) buildDebian(ctx context.Context, suite string) ([]ocispec.Descriptor, error) {
 	manifests := make([]ocispec.Descriptor, len(debianTargets()))
 	group, ctx := errgroup.WithContext(ctx)
 	for i, t := range debianTargets() {
 		group.Go(func() (err error) {
-			manifests[i], err = b.buildDebianFor(ctx, t)
+			manifests[i], err = b.buildDebianFor(ctx, suite, t)
 			return err
 		})
 	}
 	return manifests, group.Wait()
 }
 
-func (b *bench) buildDebianFor(ctx context.Context, t target) (ocispec.Descriptor, error) {
+func (b *bench) buildDebianFor(ctx context.Context, suite string, t target) (ocispec.Descriptor, error) {
 	started := time.Now()
-	root := filepath.Join(b.work, "debian-"+t.debian)
-	if err := debian.Bootstrap(ctx, root, b.source.Mirror, t.debian, t.platform); err != nil {
+	root := filepath.Join(b.work, suite+"-"+t.debian)
+	if err := debian.Bootstrap(ctx, root, b.source.Mirror, suite, t.debian, t.platform); err != nil {
 		return ocispec.Descriptor{}, err
 	}
-	b.logger.Info("ran debootstrap", "architecture", t.debian, "took", since(started))
-	entries, err := debianEntries(root, b.source, b.settings)
+	b.logger.Info("ran debootstrap", "suite", suite, "architecture", t.debian, "took", since(started))
+	entries, err := debianEntries(root, b.source.Stanzas(suite), b.settings)
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
-	rootfs, err := b.store.PutLayer(ctx, "library/debian", "debootstrap "+debian.Suite+" minbase", entries)
+	rootfs, err := b.store.PutLayer(ctx, "library/debian", "debootstrap "+suite+" minbase", entries)
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
@@ -54,7 +62,7 @@ func (b *bench) buildDebianFor(ctx context.Context, t target) (ocispec.Descripto
 
 // debianEntries is what of a debootstrap's tree goes into the image, with what
 // Debian's own slim images have on top.
-func debianEntries(root string, source debian.Source, settings string) ([]imagestore.Entry, error) {
+func debianEntries(root, sources, settings string) ([]imagestore.Entry, error) {
 	shadow, err := os.ReadFile(filepath.Join(root, "etc/shadow"))
 	if err != nil {
 		return nil, fmt.Errorf("reading the tree of debootstrap: %w", err)
@@ -62,7 +70,7 @@ func debianEntries(root string, source debian.Source, settings string) ([]images
 	passwords := imagestore.File("etc/shadow", 0o640, undated(shadow))
 	passwords.GID = 42 // the group shadow, on all Debian systems
 	entries := []imagestore.Entry{
-		imagestore.File("etc/apt/sources.list.d/debian.sources", 0o644, []byte(source.Stanzas())),
+		imagestore.File("etc/apt/sources.list.d/debian.sources", 0o644, []byte(sources)),
 		imagestore.File("etc/apt/apt.conf.d/docker", 0o644, []byte(aptInImages)),
 		imagestore.File("etc/dpkg/dpkg.cfg.d/docker", 0o644, []byte(dpkgInImages)),
 		imagestore.File("usr/sbin/policy-rc.d", 0o755, []byte("#!/bin/sh\n# Packages must not start services in a build.\nexit 101\n")),

@@ -10,11 +10,12 @@
 //	debian:bookworm-slim  amd64 arm64                            debootstrap, minbase
 //	golang:1.26           amd64 arm64                            debian, root certificates, the Go toolchain module
 //
-// One more is made only when it is asked for by name:
+// Two more are made only when they are asked for by name:
 //
+//	debian:trixie-slim    amd64 arm64                            as bookworm-slim, of the release after it
 //	eclipse-temurin:17    amd64 arm64                            debian, Debian's JDK 17 at /opt/java/openjdk
 //
-// Two more are made for this machine alone, and only when they are asked for by
+// Another two are made for this machine alone, and only when they are asked for by
 // name, from the programs that it has:
 //
 //	tonistiigi/binfmt:latest   its qemu-ARCH-static as /usr/bin/qemu-ARCH, as far as the official image has them

@@ -28,6 +28,7 @@ const (
 	Busybox = "busybox"              // and busybox:latest
 	Debian  = "debian:bookworm-slim" // needs root, debootstrap and QEMU
 	Golang  = "golang:1.26"          // and golang:1.26-bookworm; includes Debian
+	Trixie  = "debian:trixie-slim"   // as Debian; made when it is asked for by name
 )
 
 // lockInterval is how often a waiting process asks for the lock.
@@ -161,10 +162,7 @@ func (b *bench) recipes(images []string) ([]recipe, error) {
 		name: Busybox, repository: "library/busybox", tags: []string{"latest"},
 		key: key("busybox 1", mirrors...), build: b.buildBusybox,
 	}
-	slim := recipe{
-		name: Debian, repository: "library/debian", tags: []string{"bookworm-slim"},
-		key: key("debian 1", mirrors...), build: b.buildDebian,
-	}
+	slim := b.debianRecipe(Debian, debian.Suite, "debian 1", mirrors)
 	golang := recipe{
 		name: Golang, repository: "library/golang", tags: []string{goSeries, goSeries + "-bookworm"},
 		key: key("golang 1", slim.key, b.golang), build: b.buildGolang,
@@ -175,11 +173,12 @@ func (b *bench) recipes(images []string) ([]recipe, error) {
 	}
 	known[Busybox], known[Debian], known[Golang] = []recipe{busybox}, []recipe{slim}, []recipe{slim, golang}
 	known[Java] = []recipe{slim, b.javaRecipe(slim)}
+	known[Trixie] = []recipe{b.debianRecipe(Trixie, debian.Trixie, "trixie 1", mirrors)}
 	var recipes []recipe
 	for _, name := range images {
 		found, ok := known[name]
 		if !ok {
-			return nil, fmt.Errorf("preparing the base image %q: there is none: use %s, %s, %s, %s, %s or %s", name, Busybox, Debian, Golang, Java, Binfmt, BuildKit)
+			return nil, fmt.Errorf("preparing the base image %q: there is none: use %s, %s, %s, %s, %s, %s or %s", name, Busybox, Debian, Golang, Trixie, Java, Binfmt, BuildKit)
 		}
 		for _, r := range found {
 			if !slices.ContainsFunc(recipes, func(has recipe) bool { return has.name == r.name }) {

@@ -64,7 +64,7 @@ func pull(t *testing.T, registry *testbed.Registry, reference string, opts ...va
 }
 
 func TestRegistry(t *testing.T) {
-	for name, root := range map[string]string{"in memory": "", "on disk": t.TempDir() + "/new"} {
+	for name, root := range map[string]string{"in a temporary folder": "", "in one of ours": t.TempDir() + "/new"} {
 		t.Run(name, func(t *testing.T) {
 			registry := start(t, testbed.RegistryOptions{Root: root})
 			if host, _, err := net.SplitHostPort(registry.Addr); err != nil || host != "127.0.0.1" {
@@ -78,6 +78,23 @@ func TestRegistry(t *testing.T) {
 				t.Error("a tag was found that nobody pushed")
 			}
 		})
+	}
+}
+
+// TestRegistryTidy: what nobody named a folder for is gone after Close.
+func TestRegistryTidy(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	registry := start(t, testbed.RegistryOptions{})
+	push(t, registry, "thing:1")
+	if files, err := os.ReadDir(dir); err != nil || len(files) != 1 {
+		t.Fatalf("%d folders, want the registry's: %v", len(files), err)
+	}
+	if err := registry.Close(); err != nil {
+		t.Error(err)
+	}
+	if files, err := os.ReadDir(dir); err != nil || len(files) > 0 {
+		t.Errorf("%v is left: %v", files, err)
 	}
 }
 

@@ -119,6 +119,8 @@ func (s *page) heading() string {
 	switch {
 	case s.Error != "" && len(failed) > 0:
 		fmt.Fprintf(&b, "## ❌ %s failed after %s\n\n", strings.Join(failed, ", "), report.FormatDuration(s.Duration()))
+	case s.Error == "interrupted", s.Error == "terminated":
+		fmt.Fprintf(&b, "## ⏹️ The build was %s after %s\n\n", s.Error, report.FormatDuration(s.Duration()))
 	case s.Error != "":
 		fmt.Fprintf(&b, "## ❌ The build failed after %s\n\n", report.FormatDuration(s.Duration()))
 	case len(failed) > 0:
@@ -212,11 +214,7 @@ func (s *page) failures() string {
 		b.WriteString("\n### Why\n\n" + fence(shorten(lines[:min(len(lines), s.opts.LogLines)])))
 	}
 	told := 0
-	for i := range s.Steps {
-		step := &s.Steps[i]
-		if step.Error == "" {
-			continue
-		}
+	for _, step := range s.failedSteps() {
 		if told++; told > mostFailures {
 			continue
 		}
@@ -232,6 +230,28 @@ func (s *page) failures() string {
 		fmt.Fprintf(&b, "\nand %d more\n", told-mostFailures)
 	}
 	return b.String()
+}
+
+// failedSteps are the steps that failed. Of those that have the same to say, with no output
+// of their own, the first stands for all platforms.
+func (s *page) failedSteps() []*report.Step {
+	var steps []*report.Step
+	for i := range s.Steps {
+		step := s.Steps[i]
+		if step.Error == "" {
+			continue
+		}
+		same := slices.IndexFunc(steps, func(known *report.Step) bool {
+			return len(step.Log)+len(known.Log) == 0 && known.Line == step.Line && known.Name == step.Name && known.Error == step.Error
+		})
+		if same < 0 {
+			step.Platforms = slices.Clone(step.Platforms)
+			steps = append(steps, &step)
+			continue
+		}
+		steps[same].Platforms = append(steps[same].Platforms, step.Platforms...)
+	}
+	return steps
 }
 
 // place is where a step stands.
@@ -289,16 +309,38 @@ func (s *page) longest(n int) []*report.Step {
 	return steps[:min(len(steps), n)]
 }
 
+// distinctFindings has what is found on several platforms once.
+func (s *page) distinctFindings() []report.Finding {
+	var list []report.Finding
+	for _, f := range s.Findings {
+		same := slices.IndexFunc(list, func(known report.Finding) bool {
+			return known.Rule == f.Rule && known.Level == f.Level && known.Line == f.Line && known.Message == f.Message && known.Fix == f.Fix
+		})
+		if same < 0 {
+			f.Platforms = slices.Clone(f.Platforms)
+			list = append(list, f)
+			continue
+		}
+		for _, platform := range f.Platforms {
+			if !slices.Contains(list[same].Platforms, platform) {
+				list[same].Platforms = append(list[same].Platforms, platform)
+			}
+		}
+	}
+	return list
+}
+
 // link matches the addresses that are made links: those of pages about rules.
 var link = regexp.MustCompile(`^https://[A-Za-z0-9.-]+(?:/[A-Za-z0-9./_-]*)?(?:#[A-Za-z0-9_-]*)?$`)
 
 func (s *page) findings() string {
-	if len(s.Findings) == 0 {
+	findings := s.distinctFindings()
+	if len(findings) == 0 {
 		return ""
 	}
 	marks := map[string]string{"error": "❌", "warning": "⚠️"}
 	t := table{head: []string{"", "Line:", "Rule", "Platforms", "Finding"}}
-	for i, f := range s.Findings {
+	for i, f := range findings {
 		if i == mostFindings {
 			break
 		}
@@ -315,7 +357,7 @@ func (s *page) findings() string {
 		t.rows = append(t.rows, []string{cmp.Or(marks[f.Level], "ℹ️"), line, rule, s.concerned(f.Platforms), text})
 	}
 	text := "\n### Findings\n\n" + t.String()
-	if more := len(s.Findings) - mostFindings; more > 0 {
+	if more := len(findings) - mostFindings; more > 0 {
 		text += fmt.Sprintf("\nand %d more\n", more)
 	}
 	return text

@@ -105,6 +105,58 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
+// TestStopped has a build that somebody stopped, in which nothing failed.
+func TestStopped(t *testing.T) {
+	b := service(false)
+	b.Error, b.Digest, b.Platforms[1].Digest = "interrupted", "", ""
+	if text := write(t, b, summary.Options{}); !strings.HasPrefix(text, "## ⏹️ The build was interrupted after 1m 35s\n") {
+		t.Errorf("the heading is another one:\n%s", text)
+	}
+}
+
+// TestMissingBase has a base that two platforms look for in vain: it is told once.
+func TestMissingBase(t *testing.T) {
+	b := &report.Build{Started: start, Completed: start.Add(time.Second), Error: "not found", Platforms: []report.Platform{{Name: "linux/amd64"}, {Name: "linux/arm64"}}}
+	for _, p := range b.Platforms {
+		b.Steps = append(b.Steps, report.Step{ID: p.Name, Name: "[internal] load metadata for none", Kind: "internal", Platforms: []string{p.Name}, Error: "none: not found"})
+	}
+	text := write(t, b, summary.Options{})
+	if got := strings.Count(text, "load metadata for none"); got != 1 {
+		t.Errorf("the step is told %d times:\n%s", got, text)
+	}
+	if !strings.Contains(text, "on linux/amd64, linux/arm64: none") {
+		t.Errorf("the platforms are not told:\n%s", text)
+	}
+	if b.Steps[0].Platforms = b.Steps[0].Platforms[:1]; len(b.Steps) != 2 {
+		t.Error("the build was changed")
+	}
+}
+
+// TestFindings has a finding that each platform makes: the table has it once.
+func TestFindings(t *testing.T) {
+	b := service(false)
+	b.Findings = nil
+	for _, platform := range []string{"linux/amd64", "linux/arm64", "linux/arm64"} {
+		b.Findings = append(b.Findings, report.Finding{Rule: "secret-missing", Level: "warning", Line: 6, Platforms: []string{platform}, Message: "not given"})
+	}
+	if text := write(t, b, summary.Options{}); strings.Count(text, "secret-missing") != 1 || !strings.Contains(text, "| linux/amd64, linux/arm64 | not given |") {
+		t.Errorf("not one row of two platforms:\n%s", text)
+	}
+}
+
+// TestExports has a platform with two exports, which run in turns: one bar holds them.
+func TestExports(t *testing.T) {
+	b := service(false)
+	for i, name := range []string{"exporting to image", "exporting to oci image format", "exporting to image"} {
+		b.Steps = append(b.Steps, report.Step{ID: fmt.Sprint("x", i), Name: name, Kind: "internal", Platforms: []string{"linux/amd64"}, Intervals: interval(20+float64(i)*10, 30+float64(i)*10)})
+	}
+	text := write(t, b, summary.Options{})
+	_, timeline, _ := strings.Cut(text, "```mermaid")
+	if want := "step exporting to image, oci image format :2000-01-01 00:00:20.000, 30000ms\n"; !strings.Contains(timeline, want) || strings.Count(timeline, "exporting") != 1 {
+		t.Errorf("not one bar %q:\n%s", want, timeline)
+	}
+}
+
 // nasty are texts that want to be more than text.
 var nasty = []string{
 	"| x | y |\n| --- | --- |", "`code` **bold** [link](https://evil.example) ![image](https://evil.example/x.png)",

@@ -40,6 +40,7 @@ func (s *page) timeline() string {
 				tasks = append(tasks, s.task(step))
 			}
 		}
+		tasks = oneExport(tasks)
 		if len(tasks) == 0 {
 			continue
 		}
@@ -79,6 +80,36 @@ func (s *page) task(step *report.Step) task {
 	}
 	t.from, t.took = max(from.Sub(s.Started), 0), max(to.Sub(from), time.Millisecond)
 	return t
+}
+
+// exporting is how the names of BuildKit's exports begin.
+const exporting = "step exporting to "
+
+// oneExport makes one task of a platform's exports, which come in turns and would be drawn
+// over each other.
+func oneExport(tasks []task) []task {
+	var list []task
+	first := -1
+	for _, t := range tasks {
+		what, export := strings.CutPrefix(t.name, exporting)
+		switch {
+		case !export:
+		case first < 0:
+			first = len(list)
+		default:
+			known := &list[first]
+			if !slices.Contains(strings.Split(strings.TrimPrefix(known.name, exporting), ", "), what) {
+				known.name += ", " + what
+			}
+			end := max(known.from+known.took, t.from+t.took)
+			known.from = min(known.from, t.from)
+			known.took = end - known.from
+			known.tag = max(known.tag, t.tag) // that it failed, if one did
+			continue
+		}
+		list = append(list, t)
+	}
+	return list
 }
 
 func (t task) String() string {

@@ -35,10 +35,10 @@ container=lxc debootstrap --variant=minbase --arch="$ARCH" --force-check-gpg --k
 }
 `
 
-// Bootstrap makes a minimal Debian for platform in the folder root, in namespaces
+// Bootstrap makes a minimal Debian of suite for platform in the folder root, in namespaces
 // of its own: it needs root, but mounts nothing that is seen outside. Foreign
 // programs run under QEMU, from a private instance of binfmt_misc (Linux 6.7).
-func Bootstrap(ctx context.Context, root, mirror, architecture string, platform ocispec.Platform) error {
+func Bootstrap(ctx context.Context, root, mirror, suite, architecture string, platform ocispec.Platform) error {
 	if err := command.Need("debootstrap"); err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func Bootstrap(ctx context.Context, root, mirror, architecture string, platform 
 	cmd.Env = []string{
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "HOME=/root",
 		"HANDLER=" + handler, "WORK=" + root + ".tmp", "ARCH=" + architecture, "KEYRING=" + keyring,
-		"SUITE=" + Suite, "ROOT=" + root, "MIRROR=" + mirror,
+		"SUITE=" + suite, "ROOT=" + root, "MIRROR=" + mirror,
 	}
 	for _, name := range []string{"http_proxy", "https_proxy", "no_proxy"} {
 		if value := os.Getenv(name); value != "" {

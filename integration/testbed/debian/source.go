@@ -14,8 +14,11 @@ import (
 )
 
 const (
-	// Suite is the Debian release of the base images.
+	// Suite is the Debian release of most base images, and of the packages that they
+	// are made from.
 	Suite = "bookworm"
+	// Trixie is the release after that one.
+	Trixie = "trixie"
 	// keyring holds the keys that Debian's archive is signed with.
 	keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
 )
@@ -34,14 +37,15 @@ func (s Source) archives() string {
 		keyring, s.Mirror, Suite)
 }
 
-// Stanzas returns all of the source as Debian's images have it (debian.sources).
-func (s Source) Stanzas() string {
+// Stanzas returns all of the source as Debian's images of a suite have it
+// (debian.sources). Mirrors have every suite in one place.
+func (s Source) Stanzas(suite string) string {
 	stanza := func(uri, suites string) string {
 		return fmt.Sprintf("Types: deb\nURIs: %s\nSuites: %s\nComponents: main\nSigned-By: %s\n", uri, suites, keyring)
 	}
-	stanzas := stanza(s.Mirror, Suite+" "+Suite+"-updates")
+	stanzas := stanza(s.Mirror, suite+" "+suite+"-updates")
 	if s.Security != "" {
-		stanzas += "\n" + stanza(s.Security, Suite+"-security")
+		stanzas += "\n" + stanza(s.Security, suite+"-security")
 	}
 	return stanzas
 }

@@ -103,7 +103,7 @@ func TestStanzasReadBack(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(etc, "sources.list.d"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(etc, "sources.list.d/debian.sources"), []byte(want.Stanzas()), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(etc, "sources.list.d/debian.sources"), []byte(want.Stanzas(debian.Trixie)), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	got, err := debian.ReadSource(etc)
