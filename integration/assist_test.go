@@ -146,7 +146,7 @@ func TestProve(t *testing.T) {
 	files := maps.Clone(goProgram)
 	files["Dockerfile"] = goDockerfile
 	dir := project(t, files)
-	proved := mabuild(t, "assist", "prove", "--platform", "linux/arm64", "--progress=plain", "--secret", "id=token,src="+filepath.Join(dir, "motto.txt"), dir)
+	proved := mabuild(t, "assist", "prove", "--assist=go", "--platform", "linux/arm64", "--progress=plain", "--secret", "id=token,src="+filepath.Join(dir, "motto.txt"), dir)
 	for _, want := range []string{"native tools of recipe go", "Every file is the same"} {
 		if !strings.Contains(proved.stderr, want) {
 			t.Errorf("%q is not said:\n%s", want, proved.stderr)

@@ -42,7 +42,8 @@ func TestEmulationText(t *testing.T) {
 
 func TestHot(t *testing.T) {
 	build := &report.Build{Steps: []report.Step{
-		emulated("soon over", 0, 1, qemu("a", 3), qemu("b", 1)), emulated("long", 0, 1, qemu("a", 6)), {ID: "native"},
+		emulated("soon over", 0, 1, qemu("a", 3), qemu("b", 1)), emulated("long", 0, 1, qemu("a", 6)),
+		{ID: "native"},
 		emulated("longest", 0, 1, qemu("a", 4), qemu("b", 9)), emulated("native in part", 9, 1, dispatch.CPU{Name: "cc1", Seconds: 90}),
 	}}
 	for n, want := range map[int][]string{9: {"longest", "long"}, 1: {"longest"}, 0: nil} {

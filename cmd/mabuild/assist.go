@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mabuild/mabuild/builder/output"
+	"github.com/mabuild/mabuild/builder/report"
 	"github.com/mabuild/mabuild/emulation/dispatch"
 	"github.com/mabuild/mabuild/planner/assist"
 )
@@ -52,12 +53,18 @@ The exit code is 1 if anything differs.`,
 	return cmd
 }
 
+// wasAssisted reports whether a command of a build had native tools.
+func (o *buildOptions) wasAssisted() bool {
+	return slices.ContainsFunc(o.planned.Assists, func(s assist.Step) bool { return s.Recipe != "" }) ||
+		slices.ContainsFunc(o.reporting.done.Steps, func(s report.Step) bool { return s.State == report.Assisted })
+}
+
 // prove builds twice and compares.
 func prove(ctx context.Context, o buildOptions) error {
 	if len(o.platforms) != 1 {
 		return usagef("prove needs one platform that is emulated here: --platform linux/arm64, say")
 	}
-	if len(o.assist.recipes) == 0 {
+	if len(o.assist.recipes) == 0 && !o.hasToolboxes() {
 		return usagef("--assist=off leaves nothing to prove; name recipes, as in --assist=go")
 	}
 	dir, err := os.MkdirTemp("", "mabuild-prove-")
@@ -67,6 +74,8 @@ func prove(ctx context.Context, o buildOptions) error {
 	defer os.RemoveAll(dir)
 	assisted, plain := o, o
 	plain.assist = assistance{tools: dispatch.AssistOff}
+	// A step that the engine gave tools has the cache key of the plain one.
+	assisted.noCache, plain.noCache = o.hasToolboxes(), o.hasToolboxes()
 	files := make([]*os.File, 2)
 	for i, variant := range []*buildOptions{&assisted, &plain} {
 		dest := filepath.Join(dir, fmt.Sprintf("%d.tar", i))
@@ -74,7 +83,7 @@ func prove(ctx context.Context, o buildOptions) error {
 		if err := build(ctx, variant); err != nil {
 			return err
 		}
-		if variant == &assisted && !slices.ContainsFunc(assisted.planned.Assists, func(s assist.Step) bool { return s.Recipe != "" }) {
+		if variant == &assisted && !assisted.wasAssisted() {
 			return usagef("no command is assisted, so there is nothing to prove\n%s", tellAssists(assisted.planned.Assists, false))
 		}
 		if files[i], err = os.Open(dest); err != nil {

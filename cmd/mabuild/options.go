@@ -76,7 +76,7 @@ func (f *buildFlags) modes(o *buildOptions) (err error) {
 		return err
 	}
 	if o.assist, err = parseAssist(f.assist); err != nil {
-		return &usageError{err}
+		return err
 	}
 	if o.noAccounting, err = parseAccounting(f.accounting); err != nil {
 		return err

@@ -32,11 +32,14 @@ func parseAssist(list string) (assistance, error) {
 	a := assistance{tools: dispatch.AssistOff}
 	var recipes []string
 	for name := range strings.SplitSeq(list, ",") {
-		if name = strings.TrimSpace(name); name == "tools" {
+		switch name = strings.TrimSpace(name); name {
+		case "tools":
 			a.tools = dispatch.AssistProven
-			continue
+		case "go", "java":
+			recipes = append(recipes, name)
+		default:
+			return a, usagef("--assist=%s: %q is unknown; use on, all, off, or a list of go, java and tools", list, name)
 		}
-		recipes = append(recipes, name)
 	}
 	if len(recipes) == 0 {
 		return a, nil
