@@ -10,7 +10,7 @@
 //
 // # The stub
 //
-// binfmt_misc starts QEMU for every foreign program. [Inject] puts the stub, four
+// binfmt_misc starts QEMU for every foreign program. [Inject] puts the stub, six
 // kilobytes of machine code, into the user's own QEMU, where it runs first:
 //
 //	kernel ── execve ──► stub ── build-id has a tool ──► execve(tool)
@@ -24,7 +24,7 @@
 // just QEMU. Medians over 300 rounds of a static program that does nothing,
 // QEMU 7.2 (BenchmarkExec):
 //
-//	QEMU alone 4.4 ms, emulated 4.5 ms (1.00), native through the stub 0.30 ms, native 0.23 ms
+//	QEMU alone 4.4 ms, emulated 4.4 ms (1.00), native through the stub 0.27 ms, native 0.21 ms
 //
 // [Inject] needs a statically linked, position-independent QEMU for amd64, as
 // Debian and Ubuntu have, and refuses others with a [RefusedError]; they are then
@@ -39,6 +39,7 @@
 //	/dev/.mabuild/id/BUILD-ID/NAME     the tool for programs executed by that name
 //	/dev/.mabuild/id/BUILD-ID/_        ... by any other
 //	/dev/.mabuild/id/BUILD-ID/.req     libraries that must be there: "BUILD-ID PATH" lines
+//	/dev/.mabuild/id/BUILD-ID/.args    rules for arguments and variables, see [FormatRules]
 //	/dev/.mabuild/id/BUILD-ID/.plugin  the toolbox's liblto_plugin.so
 //	/dev/.mabuild.log                  a [Record] for every exec, if the file is there
 //
@@ -54,19 +55,26 @@
 //	secure       it has other rights than who executes it: AT_SECURE
 //	environment  a variable changes how it would be loaded (LD_PRELOAD, LD_LIBRARY_PATH,
 //	             MALLOC_*, ...; stub/rules.h has all and the reasons), sets an option of
-//	             QEMU, or is MABUILD_ASSIST=0
+//	             QEMU, or is MABUILD_ASSIST=0; or .args wants it set or unset
 //	locale       LC_ALL, or without it LANG or any LC_*, is set to something other than C,
 //	             POSIX and UTF-8 locales; for big-endian programs other than C, POSIX and
 //	             C.UTF-8. Tools have no gconv modules, and locales have a byte order
 //	preload      the root file system has an /etc/ld.so.preload
+//	arguments    they are not such as .args has them, or .args is not whole
 //	plugin       an argument makes it load foreign code: -fplugin*, -specs*, -plugin.
-//	             "-plugin PATH/liblto_plugin.so" is replaced by .plugin where there is one;
-//	             an argument file (@FILE) is then a reason too, since it may have the same in it
-//	closure      a library of the root file system is not what .req says
+//	             "-plugin PATH/liblto_plugin.so" is replaced by .plugin where there is one
+//	             and PATH has a build-id that .args names
+//	closure      a library of the root file system is not what .req says, or a directory
+//	             has more than .args allows
 //	exec-failed  the kernel does not execute the tool
 //
 // Programs that are started in other ways than by binfmt_misc with the flags P
 // and O, QEMU by hand for example, never get past the stub's first lines.
+//
+// An argument @FILE is looked into where .args says that it stands for those in the
+// file, or where there is a .plugin: the file must not have anything that is refused,
+// quotes, a -plugin (in which nothing could be replaced), or another @FILE, and be no
+// pipe, which could be read but once.
 //
 // # What a native program sees
 //
@@ -81,8 +89,10 @@
 //
 // The stub never makes an exec fail that QEMU would not fail, never blocks, never
 // writes anything but its records. Of the step's files it reads the program and the
-// libraries of a closure, and asks for /etc/ld.so.preload. A damaged toolbox means QEMU. With a limit for the size
-// of files there is no record, because the signal would end the program.
+// libraries of a closure, the plugin and the files of arguments, lists the directories
+// that .args names, and asks for /etc/ld.so.preload and what .args has it look for. A
+// damaged toolbox means QEMU. With a limit for the size of files there is no record,
+// because the signal would end the program.
 //
 // # The log
 //
@@ -99,5 +109,6 @@
 //     Initialization", for the registers at entry
 //   - GNU build-ids: note type NT_GNU_BUILD_ID. Go's linker puts it right behind
 //     PT_NOTE, where the stub looks as well (cmd/link/internal/ld/elf.go)
+//   - libiberty, argv.c (expandargv), for files of arguments; gcc always gives lto1 one
 //   - glibc, elf/rtld.c and sysdeps/generic/unsecvars.h, for the variables
 package dispatch

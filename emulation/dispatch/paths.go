@@ -18,6 +18,9 @@ const (
 	// ClosureName is the file in a build-id's directory with the libraries that
 	// the root file system must have, a line "BUILD-ID PATH" each.
 	ClosureName = ".req"
+	// RulesName is the file in a build-id's directory with what else has to be so
+	// for the tool to be executed, as [FormatRules] writes it.
+	RulesName = ".args"
 	// PluginName is the link in a build-id's directory to the toolbox's own
 	// liblto_plugin.so.
 	PluginName = ".plugin"
@@ -25,6 +28,8 @@ const (
 	// MaxClosure is how many bytes a closure file may have: with one that is
 	// longer, the program is emulated.
 	MaxClosure = 8191
+	// MaxRules is the same for a file of rules.
+	MaxRules = 4095
 )
 
 // Supported reports whether programs can be dispatched on this machine. The stub

@@ -36,16 +36,18 @@ const (
 	Preload Kind = "preload"
 	// Plugin is an argument that makes the program load foreign code.
 	Plugin Kind = "plugin"
+	// Arguments are such that the tool would not do the same, by its rules.
+	Arguments Kind = "arguments"
 	// ExecFailed is a tool that the kernel did not execute.
 	ExecFailed Kind = "exec-failed"
 )
 
 // letters are what the stub writes for the kinds.
-const letters = "NUIELSCPGF"
+const letters = "NUIELSCPGAF"
 
 // Kinds returns all kinds, [Native] first.
 func Kinds() []Kind {
-	return []Kind{Native, Unknown, NoBuildID, Environment, Locale, Secure, Closure, Preload, Plugin, ExecFailed}
+	return []Kind{Native, Unknown, NoBuildID, Environment, Locale, Secure, Closure, Preload, Plugin, Arguments, ExecFailed}
 }
 
 // Record is what the stub writes about one exec. Every process of the step can

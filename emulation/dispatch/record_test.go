@@ -79,7 +79,7 @@ func TestReadRecords(t *testing.T) {
 
 func TestKinds(t *testing.T) {
 	var log []byte
-	for _, letter := range []byte("NUIELSCPGF") {
+	for _, letter := range []byte("NUIELSCPGAF") {
 		log = append(log, encode(letter, "", "/bin/"+string(letter), 1)...)
 	}
 	got, err := dispatch.ReadRecords(bytes.NewReader(log), 1<<20)
@@ -142,8 +142,9 @@ func TestCount(t *testing.T) {
 
 func TestShorten(t *testing.T) {
 	step := dispatch.Step{
+		Wall: 7.0006999,
 		CPU: []dispatch.CPU{
-			{Name: "a", Seconds: 1}, {Name: "b", Emulated: true, Seconds: 4}, {Name: "c", Emulated: true, Seconds: 0.5}, {Name: "d", Seconds: 3},
+			{Name: "a", Seconds: 1}, {Name: "b", Emulated: true, Seconds: 4.00049}, {Name: "c", Emulated: true, Seconds: 0.5}, {Name: "d", Seconds: 3.1000000000000005},
 		},
 		Execs: []dispatch.Exec{
 			{Path: "a", Kind: dispatch.Native, Count: 1},
@@ -159,7 +160,8 @@ func TestShorten(t *testing.T) {
 	}
 	step.Shorten(1)
 	want := dispatch.Step{
-		CPU: []dispatch.CPU{{Name: "b", Emulated: true, Seconds: 4}, {Emulated: true, Seconds: 0.5}, {Seconds: 4}},
+		Wall: 7.001,
+		CPU:  []dispatch.CPU{{Name: "b", Emulated: true, Seconds: 4}, {Emulated: true, Seconds: 0.5}, {Seconds: 4.1}},
 		Execs: []dispatch.Exec{
 			{Path: "b", Kind: dispatch.Unknown, Count: 9}, {Kind: dispatch.Native, Count: 3}, {Kind: dispatch.Locale, Count: 3},
 		},

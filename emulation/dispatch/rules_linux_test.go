@@ -67,55 +67,6 @@ func TestLocale(t *testing.T) {
 	})
 }
 
-// A native compiler or linker cannot load a foreign plugin.
-func TestPlugin(t *testing.T) {
-	inBox(t, func(t *testing.T, b box) {
-		const own, lto = "/dev/.mabuild/id/" + knownID + "/.plugin", "/usr/libexec/gcc/14/liblto_plugin.so"
-		for _, plugin := range []bool{false, true} {
-			if plugin {
-				b.write(t, tool(dispatch.PluginName), nil, 0o644)
-			}
-			only := map[bool]dispatch.Kind{false: dispatch.Plugin, true: dispatch.Native}[plugin]
-			never := map[bool]dispatch.Kind{false: dispatch.Native, true: dispatch.Plugin}[plugin]
-			for _, test := range []struct {
-				args []string
-				want dispatch.Kind
-			}{
-				{[]string{"-o", "a", "-plugin-opt=x", "-plugins", "liblto_plugin.so"}, dispatch.Native},
-				{[]string{"-a", "-plugin", lto, "b.o"}, only},
-				{[]string{"--plugin", lto}, only},
-				{[]string{"-plugin", lto, "-plugin", lto}, dispatch.Plugin},
-				{[]string{"-plugin", "/usr/lib/LLVMgold.so"}, dispatch.Plugin},
-				{[]string{"-plugin", "liblto_plugin.so"}, dispatch.Plugin},
-				{[]string{"-o", "-plugin"}, dispatch.Plugin},
-				{[]string{"-plugin=" + lto}, dispatch.Plugin},
-				{[]string{"--plugin=" + lto}, dispatch.Plugin},
-				{[]string{"-fplugin=/x.so"}, dispatch.Plugin},
-				{[]string{"-fplugin-arg-x-y"}, dispatch.Plugin},
-				{[]string{"-specs=/x"}, dispatch.Plugin},
-				{[]string{"--specs", "/x"}, dispatch.Plugin},
-				{[]string{"@/tmp/arguments"}, never}, // may have anything in it
-			} {
-				got := b.expect(t, test.want, b.command(t, "/program", append([]string{"ld"}, test.args...)...))
-				want := append([]string{"ld"}, test.args...)
-				if at := slices.Index(want, lto); at >= 0 && test.want == dispatch.Native {
-					want[at] = own
-				}
-				if !slices.Equal(want, got.View.Args) {
-					t.Errorf("arguments %q, want %q", got.View.Args, want)
-				}
-			}
-		}
-		// If the tool cannot be executed, QEMU gets what the caller gave.
-		b.remove(t, tool("program"))
-		b.write(t, tool("program"), []byte("\x7fELF"), 0o755)
-		got := b.expect(t, dispatch.ExecFailed, b.command(t, "/program", "ld", "-plugin", lto))
-		if want := []string{"ld", "-plugin", lto}; !slices.Equal(want, got.View.Args) {
-			t.Errorf("arguments %q, want %q", got.View.Args, want)
-		}
-	})
-}
-
 // The root file system must have the libraries that the tool was made with.
 func TestClosure(t *testing.T) {
 	inBox(t, func(t *testing.T, b box) {

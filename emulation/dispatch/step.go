@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"cmp"
+	"math"
 	"slices"
 )
 
@@ -71,8 +72,10 @@ func (s *Step) Count(log Log) {
 	}
 }
 
-// Shorten sorts CPU and Execs, and sums what is behind the first rows of each.
+// Shorten makes the record fit to be sent: it sorts CPU and Execs, sums what is
+// behind the first rows of each, and rounds times to milliseconds.
 func (s *Step) Shorten(rows int) {
+	s.Wall = milliseconds(s.Wall)
 	slices.SortStableFunc(s.CPU, func(a, b CPU) int { return cmp.Compare(b.Seconds, a.Seconds) })
 	slices.SortStableFunc(s.Execs, func(a, b Exec) int { return cmp.Compare(b.Count, a.Count) })
 	if len(s.CPU) > rows {
@@ -87,6 +90,9 @@ func (s *Step) Shorten(rows int) {
 			}
 		}
 	}
+	for i := range s.CPU {
+		s.CPU[i].Seconds = milliseconds(s.CPU[i].Seconds)
+	}
 	if len(s.Execs) > rows {
 		rest := make(map[Kind]int)
 		for _, row := range s.Execs[rows:] {
@@ -100,3 +106,6 @@ func (s *Step) Shorten(rows int) {
 		}
 	}
 }
+
+// milliseconds rounds to them: times are samples, more digits would say nothing.
+func milliseconds(seconds float64) float64 { return math.Round(seconds*1000) / 1000 }

@@ -1,4 +1,19 @@
-/* With what a program is emulated although there is a tool. */
+/* With what a program is emulated although there is a tool: what counts for all. */
+
+/* How the program was executed: letters of record.go. */
+enum kind {
+	NATIVE = 'N',
+	UNKNOWN = 'U',
+	NO_BUILD_ID = 'I',
+	ENVIRONMENT = 'E',
+	LOCALE = 'L',
+	SECURE = 'S',
+	CLOSURE = 'C',
+	PRELOAD = 'P',
+	PLUGIN = 'G',
+	ARGUMENTS = 'A',
+	EXEC_FAILED = 'F',
+};
 
 /* What the kernel says of the program. */
 struct start {
@@ -82,38 +97,4 @@ static bool locale_fits(char **environment, bool big_endian)
 		fits = fits && locale_known(text, big_endian);
 	}
 	return fits;
-}
-
-/*
- * A native compiler or linker loads native plugins only. It is given the
- * toolbox's own one for link-time optimisation; with any other, and where
- * arguments are in a file, the program is emulated.
- */
-static bool arguments_fit(const struct start *start, struct tool *tool)
-{
-	bool known = false, replaceable = false;
-
-	for (long i = 3; i < start->argc; i++) {
-		const char *argument = start->argv[i];
-		bool plugin = equal(argument, "-plugin") || equal(argument, "--plugin");
-		bool file = argument[0] == '@';
-
-		if (has_prefix(argument, "-fplugin") || has_prefix(argument, "-specs") ||
-		    has_prefix(argument, "--specs") || has_prefix(argument, "-plugin=") ||
-		    has_prefix(argument, "--plugin="))
-			return false;
-		if ((plugin || file) && !known) {
-			known = true;
-			replaceable = accessible(tool->plugin, F_OK);
-		}
-		if (file && replaceable)
-			return false;
-		if (!plugin)
-			continue;
-		if (!replaceable || tool->plugin_argument || ++i == start->argc ||
-		    !has_suffix(start->argv[i], "/liblto_plugin.so"))
-			return false;
-		tool->plugin_argument = i;
-	}
-	return true;
 }

@@ -17,20 +17,7 @@
 #include "identity.h"
 #include "tool.h"
 #include "rules.h"
-
-/* How the program was executed: letters of record.go. */
-enum kind {
-	NATIVE = 'N',
-	UNKNOWN = 'U',
-	NO_BUILD_ID = 'I',
-	ENVIRONMENT = 'E',
-	LOCALE = 'L',
-	SECURE = 'S',
-	CLOSURE = 'C',
-	PRELOAD = 'P',
-	PLUGIN = 'G',
-	EXEC_FAILED = 'F',
-};
+#include "arguments.h"
 
 struct record {
 	char magic[4];
@@ -48,6 +35,8 @@ _Static_assert(sizeof(struct record) == 128, "record.go has another size");
 /* Decides. The first rule that is broken is the reason. */
 static enum kind judge(const struct start *start, const struct identity *identity, struct tool *tool)
 {
+	struct rules rules;
+
 	if (!identity->size)
 		return NO_BUILD_ID;
 	if (!find_tool(tool, identity, start->argv[1]))
@@ -60,11 +49,13 @@ static enum kind judge(const struct start *start, const struct identity *identit
 		return LOCALE;
 	if (accessible(PRELOAD_PATH, F_OK))
 		return PRELOAD;
-	if (!arguments_fit(start, tool))
-		return PLUGIN;
-	if (!closure_fits(tool->closure))
+	if (!read_rules(tool->rules, &rules))
+		return ARGUMENTS;
+	enum kind kind = judge_arguments(start, tool, &rules);
+
+	if (kind == NATIVE && !closure_fits(tool->closure))
 		return CLOSURE;
-	return NATIVE;
+	return kind;
 }
 
 /* ---- The log ------------------------------------------------------------ */

@@ -4,7 +4,6 @@
 #include <stdint.h>
 
 enum {
-	SYS_READ = 0,
 	SYS_WRITE = 1,
 	SYS_OPEN = 2,
 	SYS_CLOSE = 3,
@@ -15,9 +14,12 @@ enum {
 	SYS_FCNTL = 72,
 	SYS_GETRLIMIT = 97,
 	SYS_GETPPID = 110,
+	SYS_GETDENTS64 = 217,
 	SYS_CLOCK_GETTIME = 228,
 
 	ENOENT = 2,
+	EINVAL = 22,
+	EFBIG = 27,
 	F_OK = 0,
 	X_OK = 1,
 	F_SETFD = 2,
@@ -31,6 +33,7 @@ enum {
 	O_NOCTTY = 0400,
 	O_APPEND = 02000,
 	O_NONBLOCK = 04000,
+	O_DIRECTORY = 0200000,
 	O_NOFOLLOW = 0400000,
 	O_CLOEXEC = 02000000,
 };

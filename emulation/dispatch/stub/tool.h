@@ -11,6 +11,7 @@ enum {
 struct tool {
 	char path[MAX_PATH];
 	char closure[MAX_PATH];
+	char rules[MAX_PATH];
 	char plugin[MAX_PATH];
 	long plugin_argument;	/* which argument to replace by plugin; 0 for none */
 };
@@ -30,6 +31,8 @@ static bool find_tool(struct tool *tool, const struct identity *identity, const 
 	at = append(tool->path, at, "/");
 	copy(tool->closure, tool->path, at);
 	append(tool->closure, at, ".req");
+	copy(tool->rules, tool->path, at);
+	append(tool->rules, at, ".args");
 	copy(tool->plugin, tool->path, at);
 	append(tool->plugin, at, ".plugin");
 	tool->plugin_argument = 0;
@@ -70,19 +73,34 @@ static char *cut(char *line, char at)
 	return NULL;
 }
 
+/*
+ * Reads a whole file, and returns its size or an error. It has to be text, and at
+ * most so long. A pipe is not read, whose contents are the program's.
+ */
+static long read_text(const char *path, char *text, size_t limit)
+{
+	int fd = open(path, O_RDONLY);
+
+	if (fd < 0)
+		return fd;
+	long size = call(SYS_PREAD, fd, (long)text, limit + 1, 0);
+	close(fd);
+	if (size < 0)
+		return size;
+	if ((size_t)size > limit)
+		return -EFBIG;
+	text[size] = 0;
+	return length(text) == (size_t)size ? size : -EINVAL;
+}
+
 /* Reports whether all libraries are what the closure file says. */
 static bool closure_fits(const char *file)
 {
 	char text[MAX_CLOSURE + 1];
-	int fd = open(file, O_RDONLY);
+	long size = read_text(file, text, MAX_CLOSURE);
 
-	if (fd < 0)
-		return fd == -ENOENT;
-	long size = call(SYS_READ, fd, (long)text, sizeof text, 0);
-	close(fd);
-	if (size < 0 || size > MAX_CLOSURE)
-		return false;
-	text[size] = 0;
+	if (size < 0)
+		return size == -ENOENT;
 	for (char *line = text, *next; *line; line = next) {
 		next = cut(line, '\n');
 		char *path = cut(line, ' ');
