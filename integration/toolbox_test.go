@@ -1,11 +1,13 @@
 package integration
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
 
+	"github.com/mabuild/mabuild/emulation/dispatch"
 	"github.com/mabuild/mabuild/emulation/toolbox"
 )
 
@@ -72,12 +74,33 @@ func TestToolboxOfGo(t *testing.T) {
 // The real packages of Debian 12: what unpacks is native, and the compiler, whose
 // cross version lacks a fix, is not.
 func TestToolboxOfBookworm(t *testing.T) {
-	recipe := toolbox.Recipe{Suite: "bookworm", Base: "debian:bookworm-slim", Platform: "linux/arm64", Host: "amd64"}
-	box := makeToolbox(t, toolbox.Open(t.TempDir()), recipe).Box
+	store := toolbox.Open(t.TempDir())
+	recipe := toolbox.Recipe{Suite: "bookworm-base", Base: "debian:bookworm-slim", Platform: "linux/arm64", Host: "amd64"}
+	image := makeToolbox(t, store, recipe, "--network", "none").Box
+	recipe.Suite = "bookworm"
+	box := makeToolbox(t, store, recipe).Box
 	for _, name := range []string{"/usr/bin/dpkg-deb", "/bin/sed", "/usr/bin/xz"} {
 		if !has(box, name) {
 			t.Errorf("there is no %s", name)
 		}
+	}
+	view, err := store.View("arm64", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer view.Release()
+	contents, err := view.Contents()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Whatever the archive has by now: what the image brings goes with its libraries.
+	for _, tool := range image.Tools {
+		if got, ok := contents.Tool(tool.BuildID); !ok || got.File != tool.File {
+			t.Errorf("%s of the image is %q", tool.Path, got.File)
+		}
+	}
+	if !has(image, "/usr/bin/dpkg-deb") || image.Packages["liblzma5"] == "" {
+		t.Errorf("the image's toolbox is of %v", image.Packages)
 	}
 	for _, tool := range box.Tools {
 		if rule, ok := toolbox.RuleFor(tool.Package, filepath.Base(tool.Path)); !ok || rule.Class == toolbox.Never {
@@ -88,5 +111,57 @@ func TestToolboxOfBookworm(t *testing.T) {
 		return r.Package == "cpp-12" && r.Target == "gcc-12 12.2.0-14+deb12u1" && r.Native == "gcc-12-cross 12.2.0-14cross1"
 	}) {
 		t.Errorf("the compiler was not refused: %v", box.Refused)
+	}
+}
+
+// A command on an image that there is no toolbox of wants one; the build makes it while
+// the command runs, and what that executes from then on is native, with the same image.
+func TestToolboxDuringStep(t *testing.T) {
+	if !dispatch.Supported() {
+		t.Skip("there are native tools on linux/amd64 alone")
+	}
+	if testing.Short() {
+		t.Skip("the command takes a while: run without -short")
+	}
+	run := elsewhere(t)
+	dir := project(t, map[string]string{"Dockerfile": "FROM debian:bookworm-slim\n" +
+		"RUN i=0; until test $i = 600; do i=$((i+1)); /usr/bin/sha256sum /usr/bin/dpkg-deb >/sums; done\n"})
+	build := func(tools string) (config string, kinds map[dispatch.Kind]int) {
+		t.Helper()
+		out := t.TempDir()
+		metadata := filepath.Join(out, "metadata.json")
+		res := finish(t, run("--platform", "linux/arm64", "--assist="+tools, "--no-cache", "--metadata-file", metadata, "--build-arg", "SOURCE_DATE_EPOCH=1700000000",
+			"-o", "type=oci,rewrite-timestamp=true,dest="+filepath.Join(out, "image.tar"), dir))
+		if res.code != 0 {
+			t.Fatalf("exit code %d\n%s", res.code, res.stderr)
+		}
+		text, err := os.ReadFile(metadata)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var told struct {
+			Config    string                                        `json:"containerimage.config.digest"`
+			Platforms map[string]struct{ Programs []dispatch.Step } `json:"mabuild.platforms"`
+		}
+		if err := json.Unmarshal(text, &told); err != nil {
+			t.Fatal(err)
+		}
+		kinds = make(map[dispatch.Kind]int)
+		for _, step := range told.Platforms["linux/arm64"].Programs {
+			for _, exec := range step.Execs {
+				if filepath.Base(exec.Path) == "sha256sum" {
+					kinds[exec.Kind] += exec.Count
+				}
+			}
+		}
+		return told.Config, kinds
+	}
+	with, kinds := build("proven")
+	if kinds[dispatch.Native] == 0 || kinds[dispatch.Unknown] == 0 || kinds[dispatch.Native]+kinds[dispatch.Unknown] != 600 {
+		t.Errorf("600 executions, some before and some after the toolbox came: %v", kinds)
+	}
+	t.Logf("executions: %v", kinds)
+	if plain, kinds := build("off"); plain != with || plain == "" || kinds[dispatch.Native] != 0 {
+		t.Errorf("the image without tools is %s, and with them %s; native are %v", plain, with, kinds)
 	}
 }

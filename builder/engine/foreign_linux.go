@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"slices"
-
 	"github.com/moby/buildkit/worker/base"
 
 	"github.com/mabuild/mabuild/builder/engine/internal/foreign"
@@ -13,7 +11,7 @@ import (
 // newForeignWorker is the worker that looks after the steps which the handlers run.
 func newForeignWorker(w *base.Worker, state State, handlers Emulation) (*foreign.Worker, error) {
 	store := toolbox.Open(state.Toolboxes())
-	opts := foreign.Options{LogDir: state.stepLogs(), Tools: toolsOf(store), Wants: wantsOf(store)}
+	opts := foreign.Options{LogDir: state.stepLogs(), Tools: toolsOf(store), Wants: store.Missing}
 	for _, h := range handlers.Handlers {
 		arch, err := emulation.ParseArch(h.Arch)
 		if err != nil {
@@ -32,34 +30,18 @@ func newForeignWorker(w *base.Worker, state State, handlers Emulation) (*foreign
 func toolsOf(store *toolbox.Store) foreign.Tools {
 	return func(architecture string, all bool) (*foreign.View, error) {
 		view, err := store.View(architecture, all)
-		if view == nil || err != nil {
-			return nil, err
-		}
-		return &foreign.View{
-			Dir: view.Dir, Policy: view.Policy, Boxes: view.Boxes, Release: view.Release,
-			Has: func(sha256 string) bool {
-				_, ok := view.Has(sha256)
-				return ok
-			},
-		}, nil
-	}
-}
-
-// wantsOf names the toolboxes that a store has not.
-func wantsOf(store *toolbox.Store) foreign.Wants {
-	return func(architecture string, read func(string) ([]byte, error)) ([]string, error) {
-		wanted, err := toolbox.Detect(read)
-		if err != nil || len(wanted.Suites) == 0 {
-			return nil, err
-		}
-		boxes, err := store.List()
 		if err != nil {
 			return nil, err
 		}
-		return slices.DeleteFunc(wanted.Suites, func(suite string) bool {
-			return slices.ContainsFunc(boxes, func(b toolbox.Installed) bool {
-				return b.Damage == nil && b.Box.Arch == architecture && b.Box.Suite == suite
-			})
-		}), nil
+		return &foreign.View{
+			Dir: view.Dir, Policy: view.Policy, Release: view.Release,
+			Contents: func() (foreign.Contents, error) {
+				c, err := view.Contents()
+				return foreign.Contents{Boxes: c.Boxes, Has: func(sha256 string) bool {
+					_, ok := c.Has(sha256)
+					return ok
+				}}, err
+			},
+		}, nil
 	}
 }

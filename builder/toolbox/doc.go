@@ -3,9 +3,10 @@
 // The engine tells of an emulated step that has run for a while what suites its base
 // is of, if it has no toolbox for them (dispatch.Want). A [Maker] listens, finds the
 // image that the step's stage began with, and builds emulation/toolbox's Dockerfile on
-// it: natively, from the same packages as the image, on the same engine. Nothing waits
-// for that. The steps that begin when it is done have the tools, and so have all later
-// builds:
+// it: natively, from the same packages as the image, on the same engine. First comes
+// what is made of the image alone, in seconds, then what needs the distribution's
+// archive. Nothing waits for that. The step that wanted them has the tools as soon as
+// they are there, while it runs, and so have all others and all later builds:
 //
 //	maker := toolbox.NewMaker(toolbox.Options{Node: node, Store: store, Base: base})
 //	defer maker.Close()

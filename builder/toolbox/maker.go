@@ -11,11 +11,13 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/containerd/platforms"
 	"github.com/moby/buildkit/client"
 	digest "github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/mabuild/mabuild/builder/buildkit"
 	"github.com/mabuild/mabuild/emulation/dispatch"
@@ -48,7 +50,8 @@ type Options struct {
 // share the processors with the build. It is safe for concurrent use.
 type Maker struct {
 	opts   Options
-	wanted chan boxes.Recipe
+	bases  chan boxes.Recipe // made of an image alone, in seconds
+	wanted chan boxes.Recipe // all others
 	cancel context.CancelCauseFunc
 	done   chan struct{}
 
@@ -65,16 +68,34 @@ var errClosed = errors.New("the build has ended")
 
 // NewMaker starts to listen. The Maker has to be closed.
 func NewMaker(ctx context.Context, opts Options) *Maker {
+	m := newMaker(opts)
+	m.start(ctx, m.try)
+	return m
+}
+
+func newMaker(opts Options) *Maker {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	m := &Maker{
-		opts: opts, wanted: make(chan boxes.Recipe, maxWanted), cancel: cancel, done: make(chan struct{}),
-		tried: make(map[boxes.Recipe]bool),
+	return &Maker{
+		opts: opts, bases: make(chan boxes.Recipe, maxWanted), wanted: make(chan boxes.Recipe, maxWanted),
+		done: make(chan struct{}), tried: make(map[boxes.Recipe]bool),
 	}
-	go m.run(ctx)
-	return m
+}
+
+// start has what is wanted tried, one after the other.
+func (m *Maker) start(ctx context.Context, try func(context.Context, boxes.Recipe)) {
+	ctx, m.cancel = context.WithCancelCause(ctx)
+	go func() {
+		defer close(m.done)
+		for {
+			recipe, ok := m.next(ctx)
+			if !ok {
+				return
+			}
+			try(ctx, recipe)
+		}
+	}()
 }
 
 // Close ends the making of toolboxes, and waits until it has ended. A nil Maker makes
@@ -110,36 +131,61 @@ func (m *Maker) Observe(status *client.SolveStatus) {
 func (m *Maker) want(recipe boxes.Recipe) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	// Stages on different images of one suite want the same.
-	key := recipe
-	key.Base = ""
+	key, queue := recipe, m.bases
+	if !recipe.OfBase() {
+		// Stages on different images of one suite want the same.
+		key.Base, queue = "", m.wanted
+	}
 	if m.tried[key] {
 		return
 	}
 	select {
-	case m.wanted <- recipe:
+	case queue <- recipe:
 		m.tried[key] = true
 	default:
 	}
 }
 
-func (m *Maker) run(ctx context.Context) {
-	defer close(m.done)
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case recipe := <-m.wanted:
-			switch box, err := m.Make(ctx, recipe); {
-			case context.Cause(ctx) != nil:
-				return
-			case err != nil:
-				m.opts.Logger.InfoContext(ctx, "there is no toolbox; programs stay emulated", "suite", recipe.Suite, "platform", recipe.Platform, "error", err)
-			default:
-				m.opts.Logger.InfoContext(ctx, "made a toolbox", "suite", recipe.Suite, "platform", recipe.Platform, "tools", len(box.Box.Tools))
-			}
-		}
+// try makes a toolbox if it can be made, and tells the log.
+func (m *Maker) try(ctx context.Context, recipe boxes.Recipe) {
+	log := m.opts.Logger.With("suite", recipe.Suite, "platform", recipe.Platform)
+	if recipe.OfBase() && m.isThere(ctx, recipe) {
+		log.DebugContext(ctx, "the toolbox of the image is there")
+		return
 	}
+	switch box, err := m.Make(ctx, recipe); {
+	case context.Cause(ctx) != nil:
+	case err != nil:
+		log.InfoContext(ctx, "there is no toolbox; programs stay emulated", "error", err)
+	default:
+		log.InfoContext(ctx, "made a toolbox", "tools", len(box.Box.Tools))
+	}
+}
+
+// next waits for what to make, first of all what takes seconds.
+func (m *Maker) next(ctx context.Context) (recipe boxes.Recipe, ok bool) {
+	select {
+	case recipe = <-m.bases:
+		return recipe, ctx.Err() == nil
+	default:
+	}
+	select {
+	case <-ctx.Done():
+	case recipe = <-m.bases:
+	case recipe = <-m.wanted:
+	}
+	return recipe, ctx.Err() == nil
+}
+
+// isThere reports whether the store has the toolbox of an image. A step that has
+// upgraded the packages of its image wants one of its own, which cannot be made.
+func (m *Maker) isThere(ctx context.Context, recipe boxes.Recipe) bool {
+	var missing []string
+	err := m.read(ctx, recipe.Base, recipe.Platform, func(target ocispec.Platform, file func(string) ([]byte, error)) (err error) {
+		missing, err = m.opts.Store.Missing(target.Architecture, file)
+		return err
+	})
+	return err == nil && !slices.Contains(missing, recipe.Suite)
 }
 
 // Make makes a toolbox and installs it. Errors are those of the build, of the store,
@@ -196,18 +242,24 @@ func (m *Maker) recipe(suite, ref, platform string) boxes.Recipe {
 
 // Detect tells what toolboxes an image wants.
 func (m *Maker) Detect(ctx context.Context, ref, platform string) (wanted boxes.Wanted, err error) {
-	target, err := platforms.Parse(platform)
-	if err != nil {
-		return boxes.Wanted{}, err
-	}
-	err = m.opts.Node.ReadImage(ctx, ref, target, func(file func(string) ([]byte, error)) (err error) {
+	err = m.read(ctx, ref, platform, func(_ ocispec.Platform, file func(string) ([]byte, error)) (err error) {
 		wanted, err = boxes.Detect(file)
 		return err
 	})
+	return wanted, err
+}
+
+// read reads files of an image.
+func (m *Maker) read(ctx context.Context, ref, platform string, do func(ocispec.Platform, func(string) ([]byte, error)) error) error {
+	target, err := platforms.Parse(platform)
 	if err != nil {
-		return boxes.Wanted{}, fmt.Errorf("reading what %s is of: %w", ref, err)
+		return err
 	}
-	return wanted, nil
+	err = m.opts.Node.ReadImage(ctx, ref, target, func(file func(string) ([]byte, error)) error { return do(target, file) })
+	if err != nil {
+		return fmt.Errorf("reading what %s is of: %w", ref, err)
+	}
+	return nil
 }
 
 // build builds a Dockerfile natively.

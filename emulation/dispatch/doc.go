@@ -41,6 +41,7 @@
 //	/dev/.mabuild/id/BUILD-ID/.req     libraries that must be there: "BUILD-ID PATH" lines
 //	/dev/.mabuild/id/BUILD-ID/.args    rules for arguments and variables, see [FormatRules]
 //	/dev/.mabuild/id/BUILD-ID/.plugin  the toolbox's liblto_plugin.so
+//	/dev/.mabuild/or/BUILD-ID/         the same, looked at where .req of the other does not fit
 //	/dev/.mabuild.log                  a [Record] for every exec, if the file is there
 //
 // A tool by the program's own name keeps the name of the process, which ps and

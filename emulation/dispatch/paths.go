@@ -9,6 +9,8 @@ const (
 	Dir = "/dev/.mabuild"
 	// IDDir has one directory per GNU build-id, in lower-case hexadecimal.
 	IDDir = Dir + "/id"
+	// OtherDir has others, for root file systems that the closure in IDDir does not fit.
+	OtherDir = Dir + "/or"
 	// LogPath is the file that gets a [Record] per exec, if it is there.
 	LogPath = "/dev/.mabuild.log"
 

@@ -105,6 +105,31 @@ func TestClosure(t *testing.T) {
 	})
 }
 
+// A second tool for the program is for root file systems with other libraries, and
+// keeps to its own rules.
+func TestOtherClosure(t *testing.T) {
+	other := func(name string) string { return dispatch.OtherDir + "/" + knownID + "/" + name }
+	inBox(t, func(t *testing.T, b box) {
+		b.write(t, "/lib/known.so", program(t, "arm64", knownID), 0o644)
+		const fits, old = knownID + " /lib/known.so\n", unknownID + " /lib/known.so\n"
+		b.write(t, tool(dispatch.ClosureName), []byte(old), 0o644)
+		b.expect(t, dispatch.Closure, b.command(t, "/program", "no other"))
+		b.write(t, other(dispatch.ClosureName), []byte(fits), 0o644)
+		b.expect(t, dispatch.Closure, b.command(t, "/program", "other libraries, and no tool"))
+		if err := os.Symlink("../../id/"+knownID+"/_", b.root+other(dispatch.AnyName)); err != nil {
+			t.Fatal(err)
+		}
+		b.expect(t, dispatch.Native, b.command(t, "/program", "other"))
+		b.write(t, other(dispatch.RulesName), []byte("?"), 0o644)
+		b.expect(t, dispatch.Arguments, b.command(t, "/program", "damaged rules"))
+		b.remove(t, other(dispatch.RulesName))
+		b.write(t, other(dispatch.ClosureName), []byte(old), 0o644)
+		b.expect(t, dispatch.Closure, b.command(t, "/program", "neither"))
+		b.write(t, tool(dispatch.ClosureName), []byte(fits), 0o644)
+		b.expect(t, dispatch.Native, b.command(t, "/program", "the first"))
+	})
+}
+
 // A library that is loaded into every program is one of the target's.
 func TestPreload(t *testing.T) {
 	inBox(t, func(t *testing.T, b box) {

@@ -130,6 +130,7 @@ func (l *layouter) write(ctx context.Context, tools map[string]Tool) ([]Tool, er
 			needed[path.Base(need)] = true
 		}
 		list = append(list, tool)
+		l.packages[c.pkg.Name] = c.pkg.Version
 	}
 	for name, lib := range l.libraries {
 		if !needed[name] {

@@ -55,7 +55,8 @@ type Kind string
 
 // The kinds of toolboxes.
 const (
-	Debian Kind = "debian" // packages of Debian and Ubuntu
+	Base   Kind = "base"   // packages of Debian and Ubuntu that an image brings
+	Debian Kind = "debian" // packages of their archives, and what an image brings
 	Go     Kind = "go"     // the tool directory of a Go installation
 )
 
@@ -71,7 +72,10 @@ type Box struct {
 	Policy  string    `json:"policy"`
 	Tools   []Tool    `json:"tools"`
 	Refused []Refusal `json:"refused,omitempty"`
-	Files   []File    `json:"files"`
+	// Packages are those of the target that the tools stand for or need libraries of,
+	// by name, with their versions.
+	Packages map[string]string `json:"packages,omitempty"`
+	Files    []File            `json:"files"`
 }
 
 // Tool is a native program and the one it stands for.
@@ -86,6 +90,9 @@ type Tool struct {
 	Needs   []string `json:"needs"`   // further files that it loads, below the slot
 	Plugin  string   `json:"plugin,omitempty"`
 	Closure []Need   `json:"closure,omitempty"`
+	// Other is set in a view for a second tool of a program, with another closure.
+	Other  bool     `json:"other,omitempty"`
+	Limits []string `json:"limits,omitempty"` // of a view: today's policy says them
 }
 
 // Need is a library that a root file system must have for a tool to stand in.
@@ -171,7 +178,7 @@ func (b *Box) check() error {
 	if !isWord(b.Suite) || !isWord(b.Arch) || !isWord(b.Host) || len(b.Slot) != 1 || !isWord(b.Slot) {
 		return fmt.Errorf("%w: suite %q, architecture %q on %q, slot %q", ErrDamaged, b.Suite, b.Arch, b.Host, b.Slot)
 	}
-	if b.Kind != Debian && b.Kind != Go {
+	if b.Kind != Base && b.Kind != Debian && b.Kind != Go {
 		return fmt.Errorf("%w: kind %q", ErrDamaged, b.Kind)
 	}
 	files, err := b.checkFiles()

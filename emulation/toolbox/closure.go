@@ -108,7 +108,7 @@ func (l *layouter) twinLibrary(lib library) (Need, error) {
 			}
 			if p, err := readProgram(data); err == nil && p.buildID != "" && p.machine == l.target.elf {
 				need := Need{BuildID: p.buildID, Path: l.listed(t, pkg, file)}
-				l.twins[lib.name] = need
+				l.twins[lib.name], l.packages[pkg.Name] = need, pkg.Version
 				return need, nil
 			}
 		}

@@ -5,8 +5,7 @@ FROM --platform={{.Platform}} {{.Base}} AS base
 FROM native AS made
 USER root
 ENV DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
-# What cannot be had is left out, and the toolbox says so; the base's own programs
-# need no archive.
+# What cannot be had is left out, and the toolbox says so.
 RUN <<'END'
 set -u{{if .Fresh}} # {{.Fresh}}{{end}}
 apt="apt-get --quiet=2 -oAPT::Sandbox::User=root -oAcquire::Retries=2"
@@ -20,9 +19,9 @@ done >/etc/apt/sources.list.d/mabuild.list
 {{- end}}
 $apt update || echo "not everything could be updated"
 native="{{join .Native}}"
-$apt install -y --no-install-recommends --no-upgrade $native >/dev/null ||
+$apt install -y --no-install-recommends $native >/dev/null ||
 	for package in $native; do
-		$apt install -y --no-install-recommends --no-upgrade $package >/dev/null || echo "left out: $package"
+		$apt install -y --no-install-recommends $package >/dev/null || echo "left out: $package"
 	done
 mkdir /packages && cd /packages
 target="{{join .Packages}}"

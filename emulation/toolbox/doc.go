@@ -9,21 +9,28 @@
 //
 // # From a base to a step
 //
-//	wanted, _ := toolbox.Detect(readFile)                      // trixie, go1.26.8, or why none
+//	wanted, _ := toolbox.Detect(readFile)                      // trixie-base, trixie, go1.26.8, or why none
 //	text, _ := toolbox.Recipe{Suite: "trixie", Base: "debian:trixie-slim@sha256:…",
 //		Platform: "linux/arm64", Host: "amd64"}.Dockerfile()   // built by BuildKit, natively
 //	…  RUN mabuild toolbox layout …                             // Layout or LayoutGo, in that build
 //	store := toolbox.Open(dir)
 //	store.Install(ctx, tar, "")                                // what the build exports
-//	view, _ := store.View("arm64", false)                      // mounted at /dev/.mabuild
+//	view, _ := store.View("arm64", false)                      // mounted at /dev/.mabuild, before or after
 //	defer view.Release()
 //
 // The build takes the image that the user's own step runs on, for the host and for
-// the target. Of the target's nothing is executed, its files are read; that alone
-// gives the twins of what the base has, without a network. The compilers that the
-// base may lack come from the distribution's archive: those that cross are installed
-// on the native image, the target's own are downloaded. What cannot be had is left
-// out, and the toolbox says so.
+// the target. Of the target's nothing is executed, its files are read. An image is
+// older than the archive that it was made from, and a tool goes with the libraries of
+// one of them alone, so there are two toolboxes of a release with slots of their own:
+//
+//	trixie-base  what the image brings, with the libraries of the untouched native
+//	             image: seconds, without a network. Another image wants another one
+//	             ([Store.Missing]).
+//	trixie       what the archive has by now, and the compilers: those that cross are
+//	             installed on the native image, which that upgrades in part, and the
+//	             target's own packages are downloaded
+//
+// What cannot be had is left out, and the toolbox says so.
 //
 // # Classes
 //
@@ -58,22 +65,39 @@
 //	libbfd     the directory of plugins: the toolbox has the LTO plugin of its compiler
 //
 // The character t is the suite's slot: toolboxes of several suites are side by side
-// in one view. Go's tools are linked statically and stay as they are.
+// in one view, an image's and its archive's too. Go's tools are linked statically and
+// stay as they are.
+//
+// # Limits
+//
+// A program can be the same in general and another with some arguments or variables.
+// Lines of the policy have limits for that (limits.go, with the reasons): in a view
+// they are the tool's rules, which the stub keeps to. A compiler is emulated with
+//
+//	--output-pch, -Winvalid-pch, -fpch-…, -include of a header with a .gch beside it
+//	-fmodule…
+//	-fopenmp, -fopenacc, -foffload
+//	-march=native, -mcpu=native, -mtune=native
+//	-iprefix, -iwithprefix, -isysroot; GCC_EXEC_PREFIX, GCC_ROOT, G++_ROOT, BINUTILS_ROOT
+//	-fplugin, -specs (the stub's own rule)
+//
+// the archiver and its like where Clang's or another plugin is in libbfd's directories;
+// the linker and they where -plugin is not the one that the toolbox's is the twin of; and
+// one of Go's tools without GOARCH in the environment, for which it compiles for the
+// machine that it runs on. The go command always sets it.
+//
+// Precompiled headers belong to one compiler, by a checksum of it. A native compiler
+// ignores one that QEMU has made: it reads the header itself and writes the same code,
+// but warns with -Winvalid-pch, and -MD then lists the header, which it else does not.
+// So compilers that make or use one are emulated where the arguments show it, as those
+// of CMake and Meson do. An #include that finds a .gch cannot be seen: it is ignored.
+//
+// Variables with directories that are read by the compiler itself (CPATH,
+// C_INCLUDE_PATH, CPLUS_INCLUDE_PATH, OBJC_INCLUDE_PATH, DEPENDENCIES_OUTPUT) mean the
+// same natively, and those of the driver (COMPILER_PATH, LIBRARY_PATH) are read by the
+// driver, which is emulated.
 //
 // # What stays different
-//
-// These differ between a compiler that crosses and the target's own, and only the
-// stub can see them. It has to leave a compiler to QEMU with any of
-//
-//	--output-pch        a precompiled header is an image of the compiler's memory
-//	-fmodule…           a C++ module names the host
-//	-fopenmp, -fopenacc, -foffload   the target's own may be made to offload to
-//	                    accelerators, and then writes more sections for omp target
-//	-iprefix, GCC_EXEC_PREFIX        the length of a directory is compiled in
-//	-fplugin, -specs    a plugin of the target does not load
-//
-// and one of Go's tools without GOARCH in the environment, for which it compiles for
-// the machine that it runs on. The go command always sets it.
 //
 // Go counts the starts of its tools in files below ~/.config/go/telemetry/local; their
 // names have the platform, so these say linux-amd64. They are statistics, and no two
@@ -88,10 +112,15 @@
 // build is checked file by file before it gets a name; later, a file that was written
 // to is noticed by its size, mode or time, and the view is not used.
 //
-// A view is all toolboxes of an architecture, the newest first; a tool joins it if all
-// that it needs is there with the bytes that it was made with. Today's policy is asked
-// again for every tool, so that a tool which it has stopped to trust is in no view,
-// however old its toolbox.
+// A view is all toolboxes of an architecture, those of images first, else the newest; a
+// tool joins it if all that it needs is there with the bytes that it was made with. A
+// view is there before any toolbox is, and only grows: a step that has it mounted finds
+// what is installed while it runs. First come the files of a tool, then the directory of
+// its build-id by one rename, so a lookup finds a whole tool or none. A toolbox that
+// does not go with what is there makes another view, for the steps to come. Today's
+// policy is asked again for every tool, and its limits are the view's: a tool which it
+// has stopped to trust is in no view, and one that it limits is limited in all, however
+// old the toolbox.
 //
 // # What this package does not do
 //

@@ -10,8 +10,10 @@ import (
 //go:embed debian.Dockerfile
 var debianDockerfile string
 
-//go:embed go.Dockerfile
-var goDockerfile string
+// imageDockerfile is for toolboxes that are made of an image alone.
+//
+//go:embed image.Dockerfile
+var imageDockerfile string
 
 // ProgramContext is the name of the build context that a toolbox's Dockerfile takes
 // mabuild from: a directory with a program "mabuild" for the host, linked statically.
@@ -46,10 +48,12 @@ func (r Recipe) Dockerfile() (string, error) {
 		return "", &Error{Op: "making a toolbox of " + r.Suite, Err: fmt.Errorf("%q is no word", r.Fresh), Hint: "Use a date, 2026-07-01."}
 	}
 	data := recipeData{Recipe: r, HostPlatform: "linux/" + host.arch, Host: host.arch, Target: target.arch}
-	text := goDockerfile
+	text := imageDockerfile
+	if suite.Kind != Go {
+		data.Host, data.Target = host.debian, target.debian
+	}
 	if suite.Kind == Debian {
 		text = debianDockerfile
-		data.Host, data.Target = host.debian, target.debian
 		data.choose(suite, target, r.OptIn)
 	}
 	tmpl, err := template.New("").Funcs(template.FuncMap{"join": func(l []string) string { return strings.Join(l, " ") }}).Parse(text)
@@ -70,6 +74,13 @@ type recipeData struct {
 	Native       []string // packages to install
 	Packages     []string // of the target, to download
 	Expected     []string // their names
+}
+
+// OfBase reports whether the toolbox is made of the image alone: in seconds, without a
+// network, and for that image only.
+func (r Recipe) OfBase() bool {
+	suite, err := LookupSuite(r.Suite)
+	return err == nil && suite.Kind == Base
 }
 
 func (r Recipe) machines() (host, target machine, err error) {

@@ -18,11 +18,12 @@ var update = flag.Bool("update", false, "write the golden files")
 
 func TestDockerfile(t *testing.T) {
 	for name, recipe := range map[string]toolbox.Recipe{
-		"trixie-arm64":   {Suite: "trixie", Base: "debian:trixie@sha256:0000000000000000000000000000000000000000000000000000000000000000", Platform: "linux/arm64", Host: "amd64"},
-		"bookworm-armv7": {Suite: "bookworm", Base: "debian:bookworm-slim", Platform: "linux/arm/v7", Host: "amd64"},
-		"bookworm-armv6": {Suite: "bookworm", Base: "debian:bookworm-slim", Platform: "linux/arm/v6", Host: "amd64"},
-		"noble-s390x":    {Suite: "noble", Base: "ubuntu:24.04", Platform: "linux/s390x", Host: "amd64", OptIn: true, Fresh: "2026-07-01"},
-		"go-arm64":       {Suite: "go1.26.8", Base: "golang:1.26", Platform: "linux/arm64", Host: "amd64"},
+		"trixie-arm64":      {Suite: "trixie", Base: "debian:trixie@sha256:0000000000000000000000000000000000000000000000000000000000000000", Platform: "linux/arm64", Host: "amd64"},
+		"bookworm-armv7":    {Suite: "bookworm", Base: "debian:bookworm-slim", Platform: "linux/arm/v7", Host: "amd64"},
+		"bookworm-armv6":    {Suite: "bookworm", Base: "debian:bookworm-slim", Platform: "linux/arm/v6", Host: "amd64"},
+		"trixie-base-arm64": {Suite: "trixie-base", Base: "debian:trixie@sha256:0000000000000000000000000000000000000000000000000000000000000000", Platform: "linux/arm64", Host: "amd64"},
+		"noble-s390x":       {Suite: "noble", Base: "ubuntu:24.04", Platform: "linux/s390x", Host: "amd64", OptIn: true, Fresh: "2026-07-01"},
+		"go-arm64":          {Suite: "go1.26.8", Base: "golang:1.26", Platform: "linux/arm64", Host: "amd64"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := recipe.Dockerfile()

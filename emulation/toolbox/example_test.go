@@ -16,7 +16,7 @@ func ExampleDetect() {
 	}
 	wanted, err := toolbox.Detect(base.ReadFile)
 	fmt.Println(wanted.Suites, err)
-	// Output: [trixie go1.26.8] <nil>
+	// Output: [trixie-base trixie go1.26.8] <nil>
 }
 
 func ExampleRecipe_Dockerfile() {

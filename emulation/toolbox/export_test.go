@@ -9,7 +9,14 @@ var (
 	ReplaceString    = replaceString
 	ParseRelease     = parseRelease
 	ParseGoVersion   = parseGoVersion
+	VersionOf        = versionOf
 )
+
+// CheckLimits makes the rules of a line of the policy.
+func CheckLimits(rule Rule, arch string) error {
+	_, err := limitsOf(rule, &Box{Arch: arch, Host: "amd64"}, new(Tool))
+	return err
+}
 
 // BuildIDOf is what the reader of programs finds.
 func BuildIDOf(data []byte) (string, error) {

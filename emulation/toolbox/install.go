@@ -2,6 +2,7 @@ package toolbox
 
 import (
 	"archive/tar"
+	"bufio"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -21,7 +22,10 @@ import (
 // Nothing is installed of a toolbox that is damaged or hostile: one with links,
 // devices, names outside, files that its box.json does not list or that differ.
 func (s *Store) Install(ctx context.Context, archive io.Reader, digest string) (Installed, error) {
-	return s.install(ctx, digest, func(in *intake) error { return in.tar(ctx, archive) })
+	// The archive begins when the toolbox is built; until then others use the store.
+	buffered := bufio.NewReader(archive)
+	_, _ = buffered.Peek(1) // an error comes again
+	return s.install(ctx, digest, func(in *intake) error { return in.tar(ctx, buffered) })
 }
 
 // InstallDir is [Store.Install] for a directory.

@@ -53,7 +53,7 @@ func Layout(ctx context.Context, o LayoutOptions) (*Box, error) {
 }
 
 func layout(ctx context.Context, o LayoutOptions) (*Box, error) {
-	l := &layouter{LayoutOptions: o, libraries: make(map[string]library), twins: make(map[string]Need)}
+	l := &layouter{LayoutOptions: o, libraries: make(map[string]library), twins: make(map[string]Need), packages: make(map[string]string)}
 	defer l.close()
 	if err := l.open(ctx); err != nil {
 		return nil, err
@@ -67,8 +67,8 @@ func layout(ctx context.Context, o LayoutOptions) (*Box, error) {
 		return nil, err
 	}
 	box := &Box{
-		Format: format, Kind: Debian, Suite: o.Suite, Arch: l.target.arch, Host: l.host.arch, Slot: l.slot,
-		Policy: PolicyVersion(), Tools: tools, Refused: l.refused,
+		Format: format, Kind: l.suite.Kind, Suite: o.Suite, Arch: l.target.arch, Host: l.host.arch, Slot: l.slot,
+		Policy: PolicyVersion(), Tools: tools, Refused: l.refused, Packages: l.packages,
 	}
 	for _, refusal := range l.refused {
 		if o.Log != nil {
@@ -82,6 +82,7 @@ func layout(ctx context.Context, o LayoutOptions) (*Box, error) {
 type layouter struct {
 	LayoutOptions
 	host, target machine
+	suite        Suite
 	slot         string
 	work         string // directory
 	native       *tree
@@ -91,6 +92,7 @@ type layouter struct {
 	refused      []Refusal
 	libraries    map[string]library // native ones that were looked at, by name
 	twins        map[string]Need    // of native libraries, by name
+	packages     map[string]string  // versions of the target's packages that are used
 	output       *output
 }
 
@@ -113,9 +115,10 @@ func (l *layouter) open(ctx context.Context) (err error) {
 	if l.target, err = byDebian(l.Target); err != nil {
 		return err
 	}
-	if l.slot, err = slotOf(l.Suite); err != nil {
+	if l.suite, err = LookupSuite(l.Suite); err != nil {
 		return err
 	}
+	l.slot = l.suite.Slot
 	if l.work, err = os.MkdirTemp("", "toolbox-"); err != nil {
 		return err
 	}

@@ -49,8 +49,8 @@ func TestLayoutGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	install(t, store, id(50), "native dash") // of a suite with another slot
-	if v := view(t, store); len(v.Boxes) != 2 {
-		t.Errorf("the view is made of %v", v.Boxes)
+	if boxes := contents(t, view(t, store)).Boxes; len(boxes) != 2 {
+		t.Errorf("the view is made of %v", boxes)
 	}
 }
 

@@ -333,6 +333,30 @@ func TestLayoutFetch(t *testing.T) {
 	}
 }
 
+// What an image brings goes with the image's own libraries, whatever the archive has
+// by now; both are side by side, and which packages it is of is known.
+func TestLayoutOfImage(t *testing.T) {
+	o := options(t)
+	archive, err := toolbox.Layout(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Out, o.Suite, o.Packages = filepath.Join(t.TempDir(), "box"), "trixie-base", ""
+	box, err := toolbox.Layout(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := tools(box)["/usr/bin/dash"]; !ok || box.Kind != toolbox.Base || box.Slot == archive.Slot {
+		t.Errorf("the toolbox %s of kind %s has %v", box.Slot, box.Kind, box.Tools)
+	}
+	if diff := cmp.Diff(map[string]string{"dash": "0.5.12-12", "coreutils": "9.7-3"}, box.Packages); diff != "" {
+		t.Error(diff)
+	}
+	if _, ok := tools(box)["/usr/libexec/gcc/aarch64-linux-gnu/14/cc1"]; ok {
+		t.Error("an image without a compiler has one")
+	}
+}
+
 func TestLayoutBad(t *testing.T) {
 	t.Run("a damaged package", func(t *testing.T) {
 		o := options(t)

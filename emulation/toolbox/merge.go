@@ -1,6 +1,8 @@
 package toolbox
 
 import (
+	"cmp"
+	"errors"
 	"os"
 	"path"
 	"path/filepath"
@@ -13,19 +15,27 @@ import (
 // merged is what a view is made of.
 type merged struct {
 	manifest manifest
-	boxes    map[string]string // digests by path: where a file is linked from
+	boxes    map[string]string // digests by path: where a file that is new is linked from
 }
 
-// merge joins toolboxes, the newest first. Several of one suite share a slot; a tool
-// joins if each file that it needs is either new or the same as the one that is there,
-// so that every tool runs with what it was made with. Of two for one program the
-// newer wins.
+// merge adds toolboxes, the newest first, to what is there. Several of one suite share
+// a slot; a tool joins if each file that it needs is either new or the same as the one
+// that is there, so that every tool runs with what it was made with. Of two for one
+// program the newer wins, but for what was made of an image alone: that comes first, because it
+// goes with the libraries that steps begin with. Another tool for it that has another
+// closure is the second choice, for a step that has upgraded its libraries.
 //
 // The policy is asked again: a toolbox may be older than this mabuild.
-func merge(boxes []Installed, all bool) merged {
-	m := merged{manifest{Policy: PolicyVersion()}, make(map[string]string)}
+func merge(boxes []Installed, all bool, there manifest) merged {
+	m := merged{manifest{Policy: PolicyVersion(), Boxes: slices.Clone(there.Boxes), Tools: slices.Clone(there.Tools)}, make(map[string]string)}
 	files := make(map[string]File)
-	tools := make(map[string]bool)
+	tools := make(map[string][]Tool)
+	for _, f := range there.Files {
+		files[f.Path] = f
+	}
+	for _, t := range there.Tools {
+		tools[t.BuildID] = append(tools[t.BuildID], t)
+	}
 	for _, box := range boxes {
 		own := make(map[string]File, len(box.Box.Files))
 		for _, f := range box.Box.Files {
@@ -33,17 +43,17 @@ func merge(boxes []Installed, all bool) merged {
 		}
 		used := false
 		for _, tool := range box.Box.Tools {
-			tool, ok := judged(tool, box.Box.Arch)
-			if !ok || tools[tool.BuildID] || tool.Class != Proven && !all || !fits(tool, own, files) {
+			tool, ok := judged(tool, box.Box)
+			if !ok || !isChoice(tool, tools[tool.BuildID]) || tool.Class != Proven && !all || !fits(tool, own, files) {
 				continue
 			}
 			for _, name := range tool.files() {
-				files[name] = own[name]
-				if m.boxes[name] == "" {
-					m.boxes[name] = box.Digest
+				if _, ok := files[name]; !ok {
+					files[name], m.boxes[name] = own[name], box.Digest
 				}
 			}
-			tools[tool.BuildID] = true
+			tool.Other = len(tools[tool.BuildID]) > 0
+			tools[tool.BuildID] = append(tools[tool.BuildID], tool)
 			m.manifest.Tools = append(m.manifest.Tools, tool)
 			used = true
 		}
@@ -55,21 +65,42 @@ func merge(boxes []Installed, all bool) merged {
 		m.manifest.Files = append(m.manifest.Files, f)
 	}
 	slices.SortFunc(m.manifest.Files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
-	slices.SortFunc(m.manifest.Tools, func(a, b Tool) int { return strings.Compare(a.BuildID, b.BuildID) })
+	slices.SortFunc(m.manifest.Tools, func(a, b Tool) int {
+		return cmp.Or(strings.Compare(a.BuildID, b.BuildID), strings.Compare(a.dir(), b.dir()))
+	})
 	slices.Sort(m.manifest.Boxes)
+	m.manifest.Boxes = slices.Compact(m.manifest.Boxes)
 	return m
 }
 
-// judged asks today's policy about a tool.
-func judged(tool Tool, arch string) (Tool, bool) {
-	target, err := byArch(arch)
+// isChoice reports whether a tool is something else than those that are there for the
+// program, of which there are two places.
+func isChoice(tool Tool, there []Tool) bool {
+	return len(there) == 0 || len(there) == 1 && !slices.Equal(tool.Closure, there[0].Closure)
+}
+
+// dir is where the tool's names are in a view.
+func (t *Tool) dir() string {
+	if t.Other {
+		return otherDir
+	}
+	return idDir
+}
+
+// judged asks today's policy about a tool of a box.
+func judged(tool Tool, box *Box) (Tool, bool) {
+	target, err := byArch(box.Arch)
 	if err != nil {
 		return tool, false
 	}
 	name := strings.TrimPrefix(path.Base(tool.Path), "arm-linux-gnueabi-") // armel, which Go calls arm, too
 	rule, ok := ruleFor(target, tool.Package, name)
-	tool.Class = rule.Class
-	return tool, ok
+	if !ok {
+		return tool, false
+	}
+	tool.Class, tool.Other = rule.Class, false
+	tool.Limits, err = limitsOf(rule, box, &tool)
+	return tool, err == nil
 }
 
 // fits reports whether a tool can join the files that are there.
@@ -91,27 +122,6 @@ func (t *Tool) files() []string {
 	return files
 }
 
-// write makes the directory: the files by hard links, the names by links to them.
-func (m *merged) write(boxes, dir string) error {
-	for _, f := range m.manifest.Files {
-		name := filepath.FromSlash(f.Path)
-		if err := linkFile(filepath.Join(boxes, m.boxes[f.Path], name), filepath.Join(dir, name), f.Mode); err != nil {
-			return err
-		}
-	}
-	for _, tool := range m.manifest.Tools {
-		if err := writeNames(filepath.Join(dir, "id", tool.BuildID), tool); err != nil {
-			return err
-		}
-	}
-	return filepath.WalkDir(dir, func(name string, entry os.DirEntry, err error) error {
-		if err == nil && entry.IsDir() {
-			err = os.Chmod(name, 0o755)
-		}
-		return err
-	})
-}
-
 // writeNames makes the directory of a build-id, which is what the stub looks into.
 func writeNames(dir string, tool Tool) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -129,15 +139,26 @@ func writeNames(dir string, tool Tool) error {
 			return err
 		}
 	}
-	if len(tool.Closure) == 0 {
+	rules, err := dispatch.FormatRules(tool.Limits)
+	if err != nil {
+		return err
+	}
+	var closure strings.Builder
+	for _, need := range tool.Closure {
+		closure.WriteString(need.BuildID + " " + need.Path + "\n")
+	}
+	return errors.Join(
+		writeText(filepath.Join(dir, dispatch.RulesName), rules),
+		writeText(filepath.Join(dir, dispatch.ClosureName), []byte(closure.String())),
+	)
+}
+
+// writeText writes a file for the stub, or none if there is nothing in it.
+func writeText(name string, text []byte) error {
+	if len(text) == 0 {
 		return nil
 	}
-	var text strings.Builder
-	for _, need := range tool.Closure {
-		text.WriteString(need.BuildID + " " + need.Path + "\n")
-	}
-	name := filepath.Join(dir, dispatch.ClosureName)
-	if err := os.WriteFile(name, []byte(text.String()), 0o644); err != nil {
+	if err := os.WriteFile(name, text, 0o644); err != nil {
 		return err
 	}
 	return os.Chmod(name, 0o644)

@@ -12,11 +12,12 @@ import (
 // Rule is a line of the policy: what one kind of tool is trusted with.
 type Rule struct {
 	Class    Class
-	Packages string // patterns of names of Debian packages, or "go"
-	Names    string // base names, without the triplet before them; * is every program
-	Wide     bool   // only for targets of 64 bits, where the tool's limits are the same
-	Unit     string // tools of a unit are native together or not at all
-	Waits    string // what has to be there before any toolbox has the tool; until then it stays emulated
+	Packages string   // patterns of names of Debian packages, or "go"
+	Names    string   // base names, without the triplet before them; * is every program
+	Wide     bool     // only for targets of 64 bits, where the tool's limits are the same
+	Unit     string   // tools of a unit are native together or not at all
+	Limits   []string // with what it is emulated all the same: see limits.go
+	Waits    string   // what has to be there before any toolbox has the tool; until then it stays emulated
 	Reason   string
 }
 
@@ -28,11 +29,12 @@ type Rule struct {
 // in its reason why that is so, or why it is not.
 func Policy() []Rule {
 	return []Rule{
-		rule(Proven, "cpp-*", "cc1", "generates code for the target alone; folds floats in software; its header paths are rewritten to the target's"),
-		rule(Proven, "g++-*", "cc1plus", "as cc1"),
-		rule(Proven, "gcc-*", "lto1", "as cc1, from intermediate code"),
+		limited(compilerLimits(), rule(Proven, "cpp-*", "cc1", "generates code for the target alone; folds floats in software; its header paths are rewritten to the target's")),
+		limited(compilerLimits(), rule(Proven, "g++-*", "cc1plus", "as cc1")),
+		limited(compilerLimits(), rule(Proven, "gcc-*", "lto1", "as cc1, from intermediate code")),
 		rule(Proven, "gcc-*", "lto-wrapper", "starts compilers by what the gcc driver, which is emulated, says in its environment"),
-		unit("binutils", rule(Proven, "binutils-*", "as ld.bfd ar ranlib nm strip objcopy", "one source for every machine; as a unit, because what one writes by means of the LTO plugin the others read by it")),
+		unit("binutils", rule(Proven, "binutils-*", "as ld.bfd", "one source for every machine; as a unit, because what one writes by means of the LTO plugin the others read by it")),
+		unit("binutils", limited(bfdLimits(), rule(Proven, "binutils-*", "ar ranlib nm strip objcopy", "one source for every machine; of the unit"))),
 		rule(Proven, "dpkg", "dpkg-deb dpkg-split update-alternatives", "unpack and pack; no native architecture compiled in but for --version"),
 		rule(Proven, "tar", "tar", "archives bytes"),
 		rule(Proven, "gzip", "gzip", "compresses with one algorithm in integers"),
@@ -47,13 +49,14 @@ func Policy() []Rule {
 		rule(Proven, "diffutils", "cmp diff", "compare bytes"),
 		rule(Proven, "coreutils", "cat cp mv rm mkdir rmdir ln chmod chown chgrp touch cut tr head tail wc uniq comm join paste tee basename dirname readlink realpath mktemp install true false ls test [ expr echo env sleep", "files and text, no numbers but integers"),
 		rule(Proven, "coreutils", "sha1sum sha224sum sha256sum sha384sum sha512sum b2sum md5sum cksum sum base64 base32", "checksums and encodings are defined by bytes"),
-		rule(Proven, "go", "asm cgo compile cover link preprofile vet buildid pack", "compile for GOARCH, which the emulated go command sets; a release makes the same output on every machine"),
+		limited(goLimits(), rule(Proven, "go", "asm cgo compile cover link preprofile vet", "compile for GOARCH, which the emulated go command sets; a release makes the same output on every machine")),
+		rule(Proven, "go", "buildid pack", "read and write files of any architecture"),
 
 		waiting("toolboxes with the directory that java finds its parts in", rule(OptIn, "openjdk-*", "java javac jar javadoc", "bytecode is the same, but os.arch tells the machine")),
-		waiting("a rule for arguments in the stub", rule(OptIn, "rustc", "rustc", "the same library with --target, without which it compiles for the machine; cannot load the target's procedural macros")),
+		waiting("a rule that wants --target, and a comparison", rule(OptIn, "rustc", "rustc", "the same library with --target, without which it compiles for the machine; cannot load the target's procedural macros")),
 		rule(OptIn, "openssl", "openssl", "digests and certificates are the same; what it says of its machine and speed is not"),
-		waiting("a rule for arguments in the stub", rule(OptIn, "nodejs", "node", "for tsc and its like, which are JavaScript alone; process.arch tells the machine")),
-		waiting("a rule for arguments in the stub", rule(OptIn, "python3.*-minimal", "python3.*", "for compileall; sysconfig tells the machine, and modules of the target do not load")),
+		waiting("rules that know tsc and its like by their paths", rule(OptIn, "nodejs", "node", "for tsc and its like, which are JavaScript alone; process.arch tells the machine")),
+		waiting("bytes that do not depend on what else is loaded: marshal counts references, and natively other modules load", rule(OptIn, "python3.*-minimal", "python3.*", "for compileall; sysconfig tells the machine, and modules of the target do not load")),
 
 		rule(Never, "coreutils", "sort seq printf od numfmt", "long double has 80 bits on x86 and 128 or 64 elsewhere: other digits (sort only with -g, which a step may use)"),
 		rule(Never, "coreutils", "uname arch nproc", "describe the machine"),
@@ -92,16 +95,23 @@ func unit(name string, r Rule) Rule {
 	return r
 }
 
+func limited(limits []string, r Rule) Rule {
+	r.Limits = limits
+	return r
+}
+
 func waiting(what string, r Rule) Rule {
 	r.Waits = what
 	return r
 }
 
 // PolicyVersion names the table: another table has another version.
-func PolicyVersion() string {
+func PolicyVersion() string { return versionOf(Policy()) }
+
+func versionOf(policy []Rule) string {
 	sum := sha256.New()
-	for _, rule := range Policy() {
-		fmt.Fprintf(sum, "%q %q %q %t %q %q\n", rule.Class, rule.Packages, rule.Names, rule.Wide, rule.Unit, rule.Waits)
+	for _, rule := range policy {
+		fmt.Fprintf(sum, "%q %q %q %t %q %q %q\n", rule.Class, rule.Packages, rule.Names, rule.Wide, rule.Unit, rule.Waits, rule.Limits)
 	}
 	return hex.EncodeToString(sum.Sum(nil))[:12]
 }

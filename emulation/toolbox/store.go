@@ -17,9 +17,9 @@ import (
 // it at once:
 //
 //	boxes/DIGEST/           a toolbox, as it was made
-//	views/ARCH-DIGEST/      what a step gets: toolboxes merged, by hard links
-//	views/ARCH-DIGEST.json  what is in it
-//	views/ARCH-DIGEST.lock  held shared by who uses the view
+//	views/ARCH-CLASS-N/     what steps get: toolboxes merged, by hard links; it only grows
+//	views/ARCH-CLASS-N.json what is in it
+//	views/ARCH-CLASS-N.lock held shared by who uses the view
 //	current/ARCH-CLASS      link to the view of today
 //	lock                    held by who changes any of this
 //
@@ -117,6 +117,21 @@ func (s *Store) list() ([]Installed, error) {
 	return boxes, nil
 }
 
+// boxNames are the digests of all toolboxes, sorted.
+func (s *Store) boxNames() ([]string, error) {
+	entries, err := os.ReadDir(s.path(boxesDir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var names []string
+	for _, entry := range entries {
+		if isHex(entry.Name(), 32) {
+			names = append(names, entry.Name())
+		}
+	}
+	return names, err
+}
+
 // read returns a toolbox's description, and an error beside it if the files are not
 // what it says, as far as that can be seen without reading them.
 func (s *Store) read(digest string) (*Box, error) {
@@ -207,9 +222,6 @@ func (s *Store) prune(o PruneOptions) (Pruned, error) {
 			return pruned, err
 		}
 	}
-	if pruned.Views, pruned.Kept, err = s.pruneViews(); err != nil {
-		return pruned, err
-	}
 	used := s.currentBoxes()
 	for _, box := range boxes {
 		if used[box.Digest] && box.Damage == nil {
@@ -221,7 +233,11 @@ func (s *Store) prune(o PruneOptions) (Pruned, error) {
 		}
 		pruned.Boxes = append(pruned.Boxes, box)
 	}
-	return pruned, s.refreshAll()
+	if err := s.refreshAll(); err != nil {
+		return pruned, err
+	}
+	pruned.Views, pruned.Kept, err = s.pruneViews()
+	return pruned, err
 }
 
 // forget takes all links to current views away.

@@ -10,17 +10,24 @@ import (
 
 // Suite is a release that toolboxes are made from.
 type Suite struct {
-	Name string // "trixie", "go"
+	Name string // "trixie", "trixie-base", "go"
 	Kind Kind
 	Slot string // one character, different for each suite
-	GCC  string // default version of the compiler
+	GCC  string // default version of the compiler; empty without compilers
 	// ByTriplet: the target's own compiler is in packages named like those that
 	// cross, cpp-14-aarch64-linux-gnu for cpp-14.
 	ByTriplet bool
 }
 
-// Suites returns the releases that are known. The slot is a part of every file of a
-// toolbox, so it must never be given to another suite.
+// ofBase ends the names of suites whose toolboxes are made of an image alone.
+const ofBase = "-base"
+
+// Suites returns the releases that are known. Images are older than the archive they
+// were made from, so what one brings and what the archive has by now are two
+// suites: libraries of both would have one place in a slot.
+//
+// The slot is a part of every file of a toolbox, so it must never be given to another
+// suite.
 func Suites() []Suite {
 	return []Suite{
 		{"bullseye", Debian, "B", "10", false},
@@ -33,6 +40,16 @@ func Suites() []Suite {
 		{"noble", Debian, "n", "13", true},
 		{"plucky", Debian, "p", "14", true},
 		{"questing", Debian, "q", "15", true},
+		{"bullseye" + ofBase, Base, "1", "", false},
+		{"bookworm" + ofBase, Base, "2", "", false},
+		{"trixie" + ofBase, Base, "3", "", false},
+		{"forky" + ofBase, Base, "4", "", false},
+		{"sid" + ofBase, Base, "5", "", false},
+		{"focal" + ofBase, Base, "6", "", false},
+		{"jammy" + ofBase, Base, "7", "", false},
+		{"noble" + ofBase, Base, "8", "", false},
+		{"plucky" + ofBase, Base, "9", "", false},
+		{"questing" + ofBase, Base, "0", "", false},
 		{"go", Go, "g", "", false},
 	}
 }
@@ -57,7 +74,7 @@ func slotOf(name string) (string, error) {
 
 // Wanted is what a base wants.
 type Wanted struct {
-	Suites []string // of toolboxes; "go1.26.8" for one of Go
+	Suites []string // of toolboxes, the soonest made first; "go1.26.8" for one of Go
 	Reason string   // why there are no more
 }
 
@@ -76,7 +93,7 @@ func Detect(read func(name string) ([]byte, error)) (Wanted, error) {
 	}
 	name, reason := debianSuite(parseRelease(release), dpkg != "")
 	if wanted.Reason = reason; name != "" {
-		wanted.Suites = append(wanted.Suites, name)
+		wanted.Suites = append(wanted.Suites, name+ofBase, name)
 	}
 	version, err := readOptional(read, goVersionFile)
 	if err != nil {

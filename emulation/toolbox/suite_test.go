@@ -17,20 +17,21 @@ func TestDetect(t *testing.T) {
 		want                     []string
 		reason                   string
 	}{
-		{"Debian 13", "ID=debian\nVERSION_CODENAME=trixie\n", "", true, []string{"trixie"}, ""},
-		{"Debian 12 with Go", "ID=debian\nVERSION_CODENAME=bookworm\n", "go1.26.8\ntime 2026-07-01\n", true, []string{"bookworm", "go1.26.8"}, ""},
-		{"Ubuntu", "NAME=\"Ubuntu\"\nID=ubuntu\nVERSION_CODENAME=noble\n", "", true, []string{"noble"}, ""},
-		{"Debian unstable", "ID=debian\nPRETTY_NAME=x\n", "", true, []string{"sid"}, ""},
-		{"quoted", "ID=\"debian\"\r\nVERSION_CODENAME='trixie'\r\n", "", true, []string{"trixie"}, ""},
+		{"Debian 13", "ID=debian\nVERSION_CODENAME=trixie\n", "", true, []string{"trixie-base", "trixie"}, ""},
+		{"Debian 12 with Go", "ID=debian\nVERSION_CODENAME=bookworm\n", "go1.26.8\ntime 2026-07-01\n", true, []string{"bookworm-base", "bookworm", "go1.26.8"}, ""},
+		{"Ubuntu", "NAME=\"Ubuntu\"\nID=ubuntu\nVERSION_CODENAME=noble\n", "", true, []string{"noble-base", "noble"}, ""},
+		{"Debian unstable", "ID=debian\nPRETTY_NAME=x\n", "", true, []string{"sid-base", "sid"}, ""},
+		{"quoted", "ID=\"debian\"\r\nVERSION_CODENAME='trixie'\r\n", "", true, []string{"trixie-base", "trixie"}, ""},
 		{"Alpine with Go", "ID=alpine\nVERSION_ID=3.22.0\n", "go1.26.8\n", false, []string{"go1.26.8"}, "Alpine"},
 		{"Alpine", "ID=alpine\n", "", false, nil, "Alpine"},
 		{"Fedora", "ID=fedora\n", "", false, nil, `it is "fedora"`},
 		{"nothing", "", "", false, nil, "does not say what distribution"},
 		{"distroless", "ID=debian\nVERSION_CODENAME=bookworm\n", "", false, nil, "without its packages"},
 		{"a release to come", "ID=debian\nVERSION_CODENAME=zurg\n", "", true, nil, `"zurg" of debian is not known`},
+		{"the name of a toolbox", "ID=debian\nVERSION_CODENAME=trixie-base\n", "", true, nil, "not known"},
 		{"Go as a release of Debian", "ID=debian\nVERSION_CODENAME=go\n", "", true, nil, "not known"},
-		{"Go from its repository", "ID=debian\nVERSION_CODENAME=trixie\n", "devel go1.27-abcdef Mon\n", true, []string{"trixie"}, "none of Go"},
-		{"Go's candidate", "ID=debian\nVERSION_CODENAME=trixie\n", "go1.27rc1\n", true, []string{"trixie"}, "none of Go"},
+		{"Go from its repository", "ID=debian\nVERSION_CODENAME=trixie\n", "devel go1.27-abcdef Mon\n", true, []string{"trixie-base", "trixie"}, "none of Go"},
+		{"Go's candidate", "ID=debian\nVERSION_CODENAME=trixie\n", "go1.27rc1\n", true, []string{"trixie-base", "trixie"}, "none of Go"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			base := fstest.MapFS{}

@@ -33,13 +33,24 @@ _Static_assert(sizeof(struct record) == 128, "record.go has another size");
 #define PRELOAD_PATH "/etc/ld.so.preload"
 
 /* Decides. The first rule that is broken is the reason. */
-static enum kind judge(const struct start *start, const struct identity *identity, struct tool *tool)
+static enum kind judge_tool(const struct start *start, struct tool *tool)
 {
 	struct rules rules;
 
+	if (!read_rules(tool->rules, &rules))
+		return ARGUMENTS;
+	enum kind kind = judge_arguments(start, tool, &rules);
+
+	if (kind == NATIVE && !closure_fits(tool->closure))
+		return CLOSURE;
+	return kind;
+}
+
+static enum kind judge(const struct start *start, const struct identity *identity, struct tool *tool)
+{
 	if (!identity->size)
 		return NO_BUILD_ID;
-	if (!find_tool(tool, identity, start->argv[1]))
+	if (!find_tool(tool, ID_DIR, identity, start->argv[1]))
 		return UNKNOWN;
 	if (start->secure)
 		return SECURE;
@@ -49,12 +60,10 @@ static enum kind judge(const struct start *start, const struct identity *identit
 		return LOCALE;
 	if (accessible(PRELOAD_PATH, F_OK))
 		return PRELOAD;
-	if (!read_rules(tool->rules, &rules))
-		return ARGUMENTS;
-	enum kind kind = judge_arguments(start, tool, &rules);
+	enum kind kind = judge_tool(start, tool);
 
-	if (kind == NATIVE && !closure_fits(tool->closure))
-		return CLOSURE;
+	if (kind == CLOSURE && find_tool(tool, OTHER_DIR, identity, start->argv[1]))
+		kind = judge_tool(start, tool);
 	return kind;
 }
 

@@ -1,6 +1,8 @@
 /* The tool for a program, and the libraries that the root file system must have. */
 
 #define ID_DIR "/dev/.mabuild/id/"
+/* Tools for some of the same programs, that go with other libraries. As long as ID_DIR. */
+#define OTHER_DIR "/dev/.mabuild/or/"
 
 enum {
 	MAX_NAME = 255,		/* NAME_MAX */
@@ -20,13 +22,13 @@ struct tool {
  * Sets the paths of the tool, and reports whether there is one. A tool that is
  * itself emulated is none: it would be executed in its own place for ever.
  */
-static bool find_tool(struct tool *tool, const struct identity *identity, const char *program)
+static bool find_tool(struct tool *tool, const char *dir, const struct identity *identity, const char *program)
 {
 	const char *name = base_name(program);
 
-	if (has_prefix(program, ID_DIR))
+	if (has_prefix(program, ID_DIR) || has_prefix(program, OTHER_DIR))
 		return false;
-	size_t at = append_hex(tool->path, append(tool->path, 0, ID_DIR), identity);
+	size_t at = append_hex(tool->path, append(tool->path, 0, dir), identity);
 
 	at = append(tool->path, at, "/");
 	copy(tool->closure, tool->path, at);

@@ -5,17 +5,16 @@ FROM --platform=linux/arm/v7 debian:bookworm-slim AS base
 FROM native AS made
 USER root
 ENV DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
-# What cannot be had is left out, and the toolbox says so; the base's own programs
-# need no archive.
+# What cannot be had is left out, and the toolbox says so.
 RUN <<'END'
 set -u
 apt="apt-get --quiet=2 -oAPT::Sandbox::User=root -oAcquire::Retries=2"
 dpkg --add-architecture armhf
 $apt update || echo "not everything could be updated"
 native="binutils-arm-linux-gnueabihf cpp-12-arm-linux-gnueabihf gcc-12-arm-linux-gnueabihf g++-12-arm-linux-gnueabihf bzip2 coreutils dash diffutils dpkg findutils grep gzip mawk sed tar xz-utils zstd"
-$apt install -y --no-install-recommends --no-upgrade $native >/dev/null ||
+$apt install -y --no-install-recommends $native >/dev/null ||
 	for package in $native; do
-		$apt install -y --no-install-recommends --no-upgrade $package >/dev/null || echo "left out: $package"
+		$apt install -y --no-install-recommends $package >/dev/null || echo "left out: $package"
 	done
 mkdir /packages && cd /packages
 target="binutils-arm-linux-gnueabihf:armhf cpp-12:armhf gcc-12:armhf g++-12:armhf bzip2:armhf coreutils:armhf dash:armhf diffutils:armhf dpkg:armhf findutils:armhf grep:armhf gzip:armhf mawk:armhf sed:armhf tar:armhf xz-utils:armhf zstd:armhf"

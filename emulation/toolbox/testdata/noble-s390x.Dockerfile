@@ -5,8 +5,7 @@ FROM --platform=linux/s390x ubuntu:24.04 AS base
 FROM native AS made
 USER root
 ENV DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
-# What cannot be had is left out, and the toolbox says so; the base's own programs
-# need no archive.
+# What cannot be had is left out, and the toolbox says so.
 RUN <<'END'
 set -u # 2026-07-01
 apt="apt-get --quiet=2 -oAPT::Sandbox::User=root -oAcquire::Retries=2"
@@ -18,9 +17,9 @@ for pocket in noble noble-updates noble-security; do
 done >/etc/apt/sources.list.d/mabuild.list
 $apt update || echo "not everything could be updated"
 native="binutils-s390x-linux-gnu cpp-13-s390x-linux-gnu gcc-13-s390x-linux-gnu g++-13-s390x-linux-gnu bzip2 coreutils dash diffutils dpkg findutils grep gzip mawk sed tar xz-utils zstd openssl"
-$apt install -y --no-install-recommends --no-upgrade $native >/dev/null ||
+$apt install -y --no-install-recommends $native >/dev/null ||
 	for package in $native; do
-		$apt install -y --no-install-recommends --no-upgrade $package >/dev/null || echo "left out: $package"
+		$apt install -y --no-install-recommends $package >/dev/null || echo "left out: $package"
 	done
 mkdir /packages && cd /packages
 target="binutils-s390x-linux-gnu:s390x cpp-13-s390x-linux-gnu:s390x gcc-13-s390x-linux-gnu:s390x g++-13-s390x-linux-gnu:s390x bzip2:s390x coreutils:s390x dash:s390x diffutils:s390x dpkg:s390x findutils:s390x grep:s390x gzip:s390x mawk:s390x sed:s390x tar:s390x xz-utils:s390x zstd:s390x openssl:s390x"

@@ -5,17 +5,16 @@ FROM --platform=linux/arm64 debian:trixie@sha256:0000000000000000000000000000000
 FROM native AS made
 USER root
 ENV DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
-# What cannot be had is left out, and the toolbox says so; the base's own programs
-# need no archive.
+# What cannot be had is left out, and the toolbox says so.
 RUN <<'END'
 set -u
 apt="apt-get --quiet=2 -oAPT::Sandbox::User=root -oAcquire::Retries=2"
 dpkg --add-architecture arm64
 $apt update || echo "not everything could be updated"
 native="binutils-aarch64-linux-gnu cpp-14-aarch64-linux-gnu gcc-14-aarch64-linux-gnu g++-14-aarch64-linux-gnu bzip2 coreutils dash diffutils dpkg findutils grep gzip mawk sed tar xz-utils zstd"
-$apt install -y --no-install-recommends --no-upgrade $native >/dev/null ||
+$apt install -y --no-install-recommends $native >/dev/null ||
 	for package in $native; do
-		$apt install -y --no-install-recommends --no-upgrade $package >/dev/null || echo "left out: $package"
+		$apt install -y --no-install-recommends $package >/dev/null || echo "left out: $package"
 	done
 mkdir /packages && cd /packages
 target="binutils-aarch64-linux-gnu:arm64 cpp-14-aarch64-linux-gnu:arm64 gcc-14-aarch64-linux-gnu:arm64 g++-14-aarch64-linux-gnu:arm64 bzip2:arm64 coreutils:arm64 dash:arm64 diffutils:arm64 dpkg:arm64 findutils:arm64 grep:arm64 gzip:arm64 mawk:arm64 sed:arm64 tar:arm64 xz-utils:arm64 zstd:arm64"

@@ -7,7 +7,9 @@
 //
 //   - mounts the native tools of the step's architecture at [dispatch.Dir], where the
 //     stub in the registered QEMU finds them, and a log at [dispatch.LogPath]. Both
-//     are in the container's own /dev, so nothing of them gets into a layer;
+//     are in the container's own /dev, so nothing of them gets into a layer. Tools
+//     that are installed while the step runs come to it; which it had is asked at its
+//     end;
 //   - samples which programs use the processor;
 //   - looks for native tools in the layer that the step leaves, which fails the step;
 //   - tells the client what it saw: a [dispatch.Step] in a progress status of the

@@ -70,9 +70,9 @@ func (s *step) begin(ctx context.Context, id string, root executor.Mount) *run {
 	return r
 }
 
-// told reports whether the client hears of the step: also without accounting, if
-// there are tools, because it has to know what comes of them.
-func (r *run) told() bool { return r.mode.accounting || r.view != nil }
+// logs reports whether the step's programs are counted: also without accounting, if
+// there can be tools, because the client has to know what comes of them.
+func (r *run) logs() bool { return r.mode.accounting || r.view != nil }
 
 // toolsOfKey returns the tools that fit the step's cache key: a step whose key has no
 // policy, or another one by now, may have what is proven alone.
@@ -95,7 +95,7 @@ func (r *run) open(ctx context.Context, id string, root executor.Mount) {
 	if r.root, err = openRootfs(ctx, root); err == nil {
 		err = r.root.prepare()
 	}
-	if err == nil && r.told() {
+	if err == nil && r.logs() {
 		r.log, err = r.worker.logs.create(id)
 	}
 	if err == nil {
@@ -138,7 +138,8 @@ func (r *run) end(ctx context.Context, err error) error {
 		return err
 	}
 	watchErr := r.worker.sampler.Stop(r.watch)
-	if !r.told() {
+	tools := r.contents(ctx)
+	if !r.mode.accounting && len(tools.Boxes) == 0 {
 		return err
 	}
 	record := &dispatch.Step{Wall: time.Since(r.began).Seconds(), CPU: r.watch.Rows()}
@@ -148,10 +149,10 @@ func (r *run) end(ctx context.Context, err error) error {
 		}
 		r.log.fill(record)
 	}
-	if r.view != nil {
-		record.Toolboxes = r.view.Boxes
+	if len(tools.Boxes) > 0 {
+		record.Toolboxes = tools.Boxes
 		if err == nil {
-			err = r.scan(ctx, record)
+			err = r.scan(ctx, record, tools)
 		}
 		// A cancelled step says nothing about its tools.
 		record.Failed = err != nil && context.Cause(ctx) == nil && (record.Hits > 0 || len(record.Leaks) > 0)
@@ -164,10 +165,23 @@ func (r *run) end(ctx context.Context, err error) error {
 	return err
 }
 
+// contents is what tools the step had at its end. They have come to it, and none has
+// left.
+func (r *run) contents(ctx context.Context) Contents {
+	if r.view == nil {
+		return Contents{}
+	}
+	contents, err := r.view.Contents()
+	if err != nil {
+		bklog.G(ctx).WithError(err).Warn("an emulated step may have had tools that nobody knows")
+	}
+	return contents
+}
+
 // scan looks for tools in the layer.
-func (r *run) scan(ctx context.Context, record *dispatch.Step) error {
+func (r *run) scan(ctx context.Context, record *dispatch.Step, tools Contents) error {
 	began := time.Now()
-	found, err := scan(r.root, r.began, r.view.Has)
+	found, err := scan(r.root, r.began, tools.Has)
 	log := bklog.G(ctx).WithField("files", found.files).WithField("native", found.native).WithField("duration", time.Since(began))
 	switch {
 	case err != nil:

@@ -112,8 +112,8 @@ func resources(v solver.Vertex) *pb.LinuxResources {
 	return nil
 }
 
-// policyOfAll is the version of the policy for steps that may have all tools; empty
-// if there are no such tools.
+// policyOfAll is the version of the policy for steps that may have all tools, or get
+// them while they run; empty if there can be none.
 func (w *Worker) policyOfAll(emulator Emulator) string {
 	view := w.view(emulator, true)
 	if view == nil {
@@ -157,16 +157,23 @@ func (e *LeakError) Error() string {
 		e.Architecture, paths, more, dispatch.Dir)
 }
 
-// View is the native tools for an architecture, held until it is released.
+// View is the native tools for an architecture, held until it is released. It grows
+// while steps run.
 type View struct {
 	Dir    string // to be mounted
-	Policy string // the version of the policy that its tools were chosen by
-	Boxes  []string
+	Policy string // the version of the policy that its tools are chosen by
+	// Contents returns what it has by now.
+	Contents func() (Contents, error)
+	Release  func() error
+}
+
+// Contents is what a view has at a time.
+type Contents struct {
+	Boxes []string
 	// Has reports whether a file with that sha256 in hexadecimal is one of a tool.
-	Has     func(sha256 string) bool
-	Release func() error
+	Has func(sha256 string) bool
 }
 
 // Tools returns the tools for an architecture, those that are proven or all; nil if
-// there are none.
+// there can be none.
 type Tools func(architecture string, all bool) (*View, error)

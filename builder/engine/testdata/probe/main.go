@@ -46,6 +46,9 @@ func do(order string, args []string) error {
 		return run(args[0], args[1:])
 	case "burn": // MILLISECONDS of the processor
 		return burn(args[0])
+	case "say": // TEXT
+		fmt.Println(args[0])
+		return nil
 	case "native-fail": // fails where it is not emulated
 		if runtime.GOARCH == "amd64" {
 			return errors.New("native programs fail here")
