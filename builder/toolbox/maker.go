@@ -123,7 +123,9 @@ func (m *Maker) Observe(status *client.SolveStatus) {
 			continue
 		}
 		for _, suite := range want.Suites {
-			m.want(m.recipe(suite, base, platform))
+			if recipe := m.recipe(suite, base, platform); want.Long || recipe.OfBase() {
+				m.want(recipe)
+			}
 		}
 	}
 }

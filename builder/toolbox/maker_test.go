@@ -16,10 +16,10 @@ import (
 	boxes "github.com/mabuild/mabuild/emulation/toolbox"
 )
 
-// wants is what an engine says of a step on an image.
+// wants is what an engine says of a step on an image that takes long.
 func wants(t *testing.T, image string, suites ...string) *client.SolveStatus {
 	t.Helper()
-	text, err := json.Marshal(dispatch.Want{Architecture: "arm64", Suites: suites})
+	text, err := json.Marshal(dispatch.Want{Architecture: "arm64", Suites: suites, Long: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,6 +110,19 @@ func TestObserveNothing(t *testing.T) {
 	var none *toolbox.Maker
 	none.Observe(wants(t, "image", "trixie"))
 	none.Close()
+}
+
+// What takes long to make is made for steps that take long.
+func TestObserveShort(t *testing.T) {
+	g := newGate()
+	m := toolbox.NewMakerOf(t.Context(), options(), g.try)
+	defer m.Close()
+	text := `{"architecture":"arm64","suites":["trixie","trixie-base"]}`
+	m.Observe(&client.SolveStatus{Statuses: []*client.VertexStatus{{ID: dispatch.WantID, Vertex: "short", Name: text}}})
+	m.Observe(wants(t, "long", "trixie"))
+	if diff := cmp.Diff([]string{"trixie-base short", "trixie long"}, g.take(t, 2)); diff != "" {
+		t.Error(diff)
+	}
 }
 
 // A build that ends does not wait for a toolbox, nor does one that wants many.

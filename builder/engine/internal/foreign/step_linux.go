@@ -50,8 +50,8 @@ type run struct {
 	view  *View          // nil without tools
 	log   *stepLog       // nil without accounting and without tools
 	watch *sampler.Watch // nil if the build wants nothing
-	// wanted is set when the client was told what tools the step could have had.
-	wanted bool
+	// wanted counts how often the client was told what tools the step could have had.
+	wanted int
 }
 
 // begin gets everything that the step may have and can have.
@@ -120,8 +120,8 @@ func (r *run) mounts() []executor.Mount {
 
 // look is called while the step runs.
 func (r *run) look(ctx context.Context) error {
-	if !r.wanted && time.Since(r.began) > wantAfter {
-		r.wanted = true
+	if r.wanted < len(wantAfter) && time.Since(r.began) > wantAfter[r.wanted] {
+		r.wanted++
 		r.want(ctx)
 	}
 	if r.log == nil {

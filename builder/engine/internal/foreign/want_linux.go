@@ -15,8 +15,9 @@ import (
 	"github.com/mabuild/mabuild/emulation/dispatch"
 )
 
-// wantAfter is how long a step runs before it is worth to make tools for it.
-const wantAfter = 3 * time.Second
+// wantAfter is how long a step runs before it is worth to make tools for it: those that
+// are made in seconds, and those that take half a minute of all processors.
+var wantAfter = [...]time.Duration{3 * time.Second, 20 * time.Second}
 
 // Wants returns the releases of toolboxes that steps on a root file system could have
 // and that are not there. The function reads files of it.
@@ -34,7 +35,7 @@ func (r *run) want(ctx context.Context) {
 	if len(suites) == 0 {
 		return
 	}
-	text, err := json.Marshal(dispatch.Want{Architecture: r.emulator.Architecture, Suites: suites})
+	text, err := json.Marshal(dispatch.Want{Architecture: r.emulator.Architecture, Suites: suites, Long: r.wanted == len(wantAfter)})
 	if err != nil {
 		bklog.G(ctx).WithError(err).Warn("writing what tools an emulated step could have")
 		return
