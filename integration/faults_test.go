@@ -209,7 +209,7 @@ func TestDiskFull(t *testing.T) {
 	if err := os.Mkdir(state, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := unix.Mount("tmpfs", state, "tmpfs", 0, "size=48m"); err != nil {
+	if err := unix.Mount("tmpfs", state, "tmpfs", 0, "size=200m"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -219,7 +219,7 @@ func TestDiskFull(t *testing.T) {
 	})
 	store := registry(t, testbed.RegistryOptions{})
 	image := store.Addr + "/a:1"
-	full := project(t, map[string]string{"Dockerfile": "FROM busybox\nRUN dd if=/dev/zero of=/big bs=1M count=64\n"})
+	full := project(t, map[string]string{"Dockerfile": "FROM busybox\nRUN dd if=/dev/zero of=/big bs=1M count=256\n"})
 	cmd := own(t, dir, command(t, "--platform", "linux/amd64,linux/arm64", "-t", image, "--push", full))
 	t.Cleanup(func() { stopEngine(t, cmd.Env) })
 	fails(t, cmd, 1, "No space left on device", "Dockerfile:2", "mabuild engine prune")

@@ -199,7 +199,7 @@ func TestWaysOfEmulation(t *testing.T) {
 func TestEmulatorCrash(t *testing.T) {
 	dir := project(t, map[string]string{"Dockerfile": "FROM busybox AS work\nRUN sh -c 'kill -SEGV $$'; exit $?\n"})
 	crashed := fails(t, command(t, "--platform", "linux/arm64", "--retry-emulated", "2", dir), 1,
-		"Dockerfile:2", "the emulator crashed (QEMU ", "uncaught target signal 11", "another version of QEMU", "--node", "try=2 of=2")
+		"Dockerfile:2", "the emulator crashed (QEMU ", "uncaught target signal 11", "another version of QEMU", "--node", "try 2, of 2")
 	if strings.Contains(crashed.stderr, "try=3") {
 		t.Error("the step was tried more often than asked for")
 	}
