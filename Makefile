@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PACKAGES := runc qemu-user-static uidmap debootstrap docker.io gcc libc6-dev git chromium $(if $(shell command -v node),,nodejs)
 BIN := bin
 
-.PHONY: help setup build demo test lint bench large service parity release image fuzz clean
+.PHONY: help setup build demo test lint bench large service native parity release image fuzz clean
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
@@ -44,6 +44,9 @@ large: setup build ## measure big contexts and big layers (as root)
 RUNS ?= 1
 service: setup build ## compare building examples/go-service, emulated, with buildx (as root)
 	cd integration/bench && TMPDIR=/dev/shm GOTMPDIR=/tmp go run . -mabuild ../../$(BIN)/mabuild -service ../../examples/go-service -runs $(RUNS)
+
+native: setup build ## compare emulated steps with and without native tools (as root)
+	cd integration/bench && go run . -mabuild ../../$(BIN)/mabuild -native ../../examples -runs $(RUNS)
 
 # What the binary says of itself.
 VERSION ?= v0.0.0-dev

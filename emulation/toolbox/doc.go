@@ -76,7 +76,7 @@
 //
 //	--output-pch, -Winvalid-pch, -fpch-…, -include of a header with a .gch beside it
 //	-fmodule…
-//	-fopenmp, -fopenacc, -foffload
+//	-fopenmp, -fopenacc, -foffload=…, -foffload-abi…
 //	-march=native, -mcpu=native, -mtune=native
 //	-iprefix, -iwithprefix, -isysroot; GCC_EXEC_PREFIX, GCC_ROOT, G++_ROOT, BINUTILS_ROOT
 //	-fplugin, -specs (the stub's own rule)

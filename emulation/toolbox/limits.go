@@ -26,8 +26,9 @@ func compilerLimits() []string {
 		"refuse --output-pch", "refuse -Winvalid-pch", "refuse -fpch-preprocess", "refuse -fpch-deps", "beside -include .gch",
 		// A C++ module names the host.
 		"refuse -fmodule",
-		// The target's own may be made to offload to accelerators.
-		"refuse -fopenmp", "refuse -fopenacc", "refuse -foffload",
+		// The target's own may be made to offload to accelerators. With -lm, which is with
+		// every C++ program, the driver adds -foffload-options: that is for these alone.
+		"refuse -fopenmp", "refuse -fopenacc", "refuse -foffload=", "refuse -foffload-abi",
 		// The driver looks at its machine, and says what it saw; a compiler would see another.
 		"refuse -march=native", "refuse -mcpu=native", "refuse -mtune=native",
 		// The length of a directory is compiled in, and which of them --sysroot moves.

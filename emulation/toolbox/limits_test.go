@@ -71,7 +71,7 @@ func TestLimits(t *testing.T) {
 		id(1): nil,
 		id(2): {
 			"files", "refuse --output-pch", "refuse -Winvalid-pch", "refuse -fpch-preprocess", "refuse -fpch-deps", "beside -include .gch",
-			"refuse -fmodule", "refuse -fopenmp", "refuse -fopenacc", "refuse -foffload",
+			"refuse -fmodule", "refuse -fopenmp", "refuse -fopenacc", "refuse -foffload=", "refuse -foffload-abi",
 			"refuse -march=native", "refuse -mcpu=native", "refuse -mtune=native",
 			"refuse -iprefix", "refuse -iwithprefix", "refuse -isysroot", "unset GCC_EXEC_PREFIX",
 			"unset GCC_ROOT", "unset G++_ROOT", "unset BINUTILS_ROOT",

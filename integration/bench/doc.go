@@ -1,6 +1,6 @@
 // Command bench compares mabuild with docker buildx and buildctl.
 //
-//	go run . -mabuild PATH [-service DIR | -large] [-runs N] [-case REGEXP] [-v]
+//	go run . -mabuild PATH [-service DIR | -native DIR | -large] [-runs N] [-case REGEXP] [-v]
 //
 // It runs on Linux, as root, with runc on PATH (buildkitd wants to see one), and
 // in the folder of this module: go build makes stock buildx, buildctl and
@@ -64,6 +64,24 @@
 // Emulation is the kernel's, with the machine's QEMU, in a user namespace in which
 // buildkitd is alone (it is then what BuildKit calls rootless). A run whose program is
 // not the same as all others', byte by byte, is an error.
+//
+// # Native tools
+//
+// With -native ../../examples there are no other programs: it is mabuild's own engine
+// with native tools in place of emulated programs, and without, for arm64.
+//
+//   - C program, arm64: examples/c-program, and beside it Dockerfile.cross, in which the
+//     compiler runs natively and crosses
+//   - apt-get, configure and make, arm64: examples/c-hello
+//   - Go service, arm64: examples/go-service, with what the planner and the engine do
+//     together, the engine alone, and Dockerfile.pinned
+//
+// Toolboxes, base images and compilers that a stage of its own installs are there before
+// the first round; the stage that builds runs again each time. Times are those of the
+// whole command. Images have one date in all layers, and if one has other layers than
+// the same Dockerfile has made before, that is an error. The source comes from where
+// the steps' apt gets its packages. TMPDIR has to be on a disk: on a memory file system
+// dpkg can't rename directories of an overlay in a user namespace.
 //
 // # Columns
 //

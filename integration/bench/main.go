@@ -28,8 +28,9 @@ func main() {
 func run(args []string) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	mabuild := flags.String("mabuild", "", "`path` of the mabuild to measure")
-	runs := flags.Int("runs", 0, "how many rounds are counted, by default 6, 3 with -large, 1 with -service; a multiple of 3 lets each program be first equally often")
+	runs := flags.Int("runs", 0, "how many rounds are counted, by default 6, 3 with -large, 1 with -service or -native; a multiple of 3 lets each program be first equally often")
 	service := flags.String("service", "", "measure this `folder` of a Go service instead: examples/go-service")
+	native := flags.String("native", "", "measure native tools in emulated steps instead, with this `folder` of examples")
 	large := flags.Bool("large", false, "measure large contexts and large layers instead; that needs some 30 GB of disk")
 	only := flags.String("case", "", "measure only the cases that match this `regexp`")
 	verbose := flags.Bool("v", false, "log every run")
@@ -60,7 +61,7 @@ func run(args []string) error {
 		return err
 	}
 	opts := suite.Options{Mabuild: binary, Tools: tools, Runs: *runs, Cases: cases, Logger: logger}
-	rows, err := measure(ctx, opts, *service, *large)
+	rows, err := measure(ctx, opts, subject{*service, *native, *large})
 	if err != nil {
 		return err
 	}
@@ -69,20 +70,29 @@ func run(args []string) error {
 	return write(rows, os.Stdout, os.Getenv("BENCH_JSON"))
 }
 
-func measure(ctx context.Context, opts suite.Options, service string, large bool) ([]report.Row, error) {
-	switch {
-	case large && service != "":
-		return nil, errors.New("-large and -service are two measurements: give one of them")
-	case large:
-		return suite.RunLarge(ctx, opts)
-	case service == "":
-		return suite.Run(ctx, opts)
+// subject says what to measure instead of the usual cases.
+type subject struct {
+	service, native string // folders
+	large           bool
+}
+
+func measure(ctx context.Context, opts suite.Options, what subject) ([]report.Row, error) {
+	if what.service != "" && what.native != "" || what.large && what.service+what.native != "" {
+		return nil, errors.New("-large, -service and -native are three measurements: give one of them")
 	}
-	dir, err := filepath.Abs(service)
+	dir, err := filepath.Abs(what.service + what.native)
 	if err != nil {
-		return nil, fmt.Errorf("finding the service: %w", err)
+		return nil, fmt.Errorf("finding what to build: %w", err)
 	}
-	return suite.RunService(ctx, suite.ServiceOptions{Options: opts, Dir: dir})
+	switch {
+	case what.large:
+		return suite.RunLarge(ctx, opts)
+	case what.native != "":
+		return suite.RunNative(ctx, suite.NativeOptions{Options: opts, Dir: dir})
+	case what.service != "":
+		return suite.RunService(ctx, suite.ServiceOptions{Options: opts, Dir: dir})
+	}
+	return suite.Run(ctx, opts)
 }
 
 // checked refuses what would fail only after minutes, and returns the absolute path
