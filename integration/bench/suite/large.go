@@ -79,7 +79,7 @@ func RunLarge(ctx context.Context, opts Options) (rows []report.Row, err error) 
 		rows = append(rows, measured...)
 	}
 	if len(rows) == 0 {
-		return nil, fmt.Errorf("no case matches %q: leave -case out to measure all", b.Cases)
+		return nil, b.nothing()
 	}
 	return rows, nil
 }

@@ -93,20 +93,7 @@ func RunNative(ctx context.Context, opts NativeOptions) (rows []report.Row, err 
 	b.runner.Env = append(b.runner.Env, "MABUILD_ENGINE_CONFIG="+config)
 	defer func() { err = errors.Join(err, b.stopEngine(context.WithoutCancel(ctx), "--force")) }()
 
-	for _, c := range nativeCases() {
-		if !b.Cases.MatchString(c.name) {
-			continue
-		}
-		measured, err := n.measure(ctx, c)
-		if err != nil {
-			return nil, fmt.Errorf("measuring %q: %w", c.name, err)
-		}
-		rows = append(rows, measured...)
-	}
-	if len(rows) == 0 {
-		return nil, fmt.Errorf("no case matches %q: leave -case out to measure all", b.Cases)
-	}
-	return rows, nil
+	return each(b, nativeCases(), func(c nativeCase) string { return c.name }, func(c nativeCase) ([]report.Row, error) { return n.measure(ctx, c) })
 }
 
 // measure builds an example in all ways, round by round. Toolboxes, base images and

@@ -95,20 +95,7 @@ func RunService(ctx context.Context, opts ServiceOptions) (rows []report.Row, er
 	}
 	b.runner.Env = append(b.runner.Env, "MABUILD_ENGINE_CONFIG="+config)
 
-	for _, c := range serviceCases() {
-		if !b.Cases.MatchString(c.name) {
-			continue
-		}
-		measured, err := s.measure(ctx, c)
-		if err != nil {
-			return nil, fmt.Errorf("measuring %q: %w", c.name, err)
-		}
-		rows = append(rows, measured...)
-	}
-	if len(rows) == 0 {
-		return nil, fmt.Errorf("no case matches %q: leave -case out to measure all", b.Cases)
-	}
-	return rows, nil
+	return each(b, serviceCases(), func(c serviceCase) string { return c.name }, func(c serviceCase) ([]report.Row, error) { return s.measure(ctx, c) })
 }
 
 // measure runs all clients of a case, round by round.

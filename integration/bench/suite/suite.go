@@ -51,6 +51,29 @@ type bench struct {
 	stock    *report.Row // memory of the idle buildkitd; nil: not wanted
 }
 
+// each measures those of the cases that are asked for.
+func each[C any](b *bench, cases []C, name func(C) string, measure func(C) ([]report.Row, error)) (rows []report.Row, err error) {
+	for _, c := range cases {
+		if !b.Cases.MatchString(name(c)) {
+			continue
+		}
+		measured, err := measure(c)
+		if err != nil {
+			return nil, fmt.Errorf("measuring %q: %w", name(c), err)
+		}
+		rows = append(rows, measured...)
+	}
+	if len(rows) == 0 {
+		return nil, b.nothing()
+	}
+	return rows, nil
+}
+
+// nothing is the error where no case was asked for.
+func (b *bench) nothing() error {
+	return fmt.Errorf("no case matches %q: leave -case out to measure all", b.Cases)
+}
+
 // Run measures and returns one row per case and program. A client that fails or
 // pushes something else than it was asked for is an error.
 func Run(ctx context.Context, opts Options) (rows []report.Row, err error) {
@@ -68,7 +91,7 @@ func Run(ctx context.Context, opts Options) (rows []report.Row, err error) {
 	}
 	rows = append(rows, more...)
 	if len(rows) == 0 {
-		return nil, fmt.Errorf("no case matches %q: leave -case out to measure all", b.Cases)
+		return nil, b.nothing()
 	}
 	return rows, nil
 }
