@@ -171,7 +171,8 @@ func TestExamples(t *testing.T) {
 		opts.Context = filepath.Dir(file)
 		all := "linux/amd64,linux/arm64,linux/arm/v7,linux/s390x"
 		opts.Platforms = list(t, all)
-		opts.Resolver = parseRegistry(t, "index golang:1.26 "+all+"\nindex debian:bookworm-slim "+all+"\nindex busybox "+all)
+		opts.Resolver = parseRegistry(t, "index golang:1.26 "+all+"\nindex debian:bookworm-slim "+all+
+			"\nindex debian:trixie-slim "+all+"\nindex busybox "+all)
 		for _, f := range plan(t, opts).Findings {
 			t.Errorf("%s: %s", file, describeFinding(f))
 		}
