@@ -34,6 +34,19 @@
 // The sources are in the directory stub; go generate builds the blob with gcc and
 // objcopy, and a test builds it again and compares.
 //
+// # Signed addresses
+//
+// Programs for 64-bit ARM that are built with -mbranch-protection, all of Debian 13
+// and Ubuntu 24.04, sign every return address. QEMU before 10.0 does that with the
+// architecture's cipher, QARMA5, and spends most of its time there. It has another
+// one, of which the manual says that it is much faster; where it has, the stub gives
+// QEMU the option
+//
+//	-cpu max,pauth-impdef=on
+//
+// unless the step sets QEMU_CPU. "max" is what QEMU emulates anyway, and nothing that
+// a program writes has a signature in it.
+//
 // # In the container
 //
 //	/dev/.mabuild/id/BUILD-ID/NAME     the tool for programs executed by that name

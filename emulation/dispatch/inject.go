@@ -15,14 +15,20 @@ var stub []byte
 
 // The head of the stub: entry_amd64.S.
 const (
-	stubMagic    = "MBSTUB01"
-	stubDistance = 8  // where the distance from here to QEMU's entry goes
-	stubEntry    = 16 // where the code begins
+	stubMagic     = "MBSTUB01"
+	stubDistance  = 8  // where the distance from here to QEMU's entry goes
+	stubProcessor = 12 // whether QEMU is told what processor it emulates: 1
+	stubEntry     = 16 // where the code begins
 )
+
+// fastSigning is a property of the processors that QEMU for 64-bit ARM knows: they
+// sign addresses with a cipher of QEMU's own. QEMU's documentation, "A-profile CPU
+// architecture support", "TCG VCPU Features"; in user mode since 6.0.
+const fastSigning = "pauth-impdef"
 
 const (
 	pageSize  = 0x1000
-	maxMemory = 1 << 32 // far more than any QEMU has; keeps sums from overflowing
+	maxMemory = 1 << 29 // far more than any QEMU has; a distance, in 32 bits, is of two
 )
 
 // RefusedError is returned by [Inject] for a file that the stub cannot be put
@@ -41,15 +47,20 @@ func refuse(reason string) error {
 	return &RefusedError{Reason: reason}
 }
 
-// Inject returns the QEMU with the stub in it: a statically linked,
-// position-independent executable for Linux on amd64. The argument is not
-// changed. The stub is appended, the header that describes QEMU's notes
-// describes the stub instead, and the kernel enters there. Errors are
-// [*RefusedError].
+// Patch is what stands at a position of a QEMU that the stub is in.
+type Patch struct {
+	Offset int64
+	Bytes  []byte
+}
+
+// Patches returns what makes the QEMU one with the stub in it: a statically linked,
+// position-independent executable for Linux on amd64. The stub is behind the file's
+// end, with zeros up to it, the header that describes QEMU's notes describes the stub
+// instead, and the kernel enters there. Errors are [*RefusedError].
 //
-// Write the result to another file and rename that: a QEMU that is registered
-// with the flag F is busy.
-func Inject(qemu []byte) ([]byte, error) {
+// Apply them to a copy and rename that: a QEMU that is registered with the flag F is
+// busy.
+func Patches(qemu []byte) ([]Patch, error) {
 	header, err := readHeader(qemu)
 	if err != nil {
 		return nil, err
@@ -58,20 +69,37 @@ func Inject(qemu []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := append(make([]byte, 0, len(qemu)+2*pageSize+len(stub)), qemu...)
-	out = append(out, make([]byte, int(plan.offset)-len(out))...)
-	out = append(out, stub...)
 	le := binary.LittleEndian
-	le.PutUint64(out[plan.offset+stubDistance:], header.entry-(plan.address+stubDistance))
-
-	segment := out[header.table+uint64(plan.note)*programHeaderSize:]
-	le.PutUint32(segment, uint32(elf.PT_LOAD))
-	le.PutUint32(segment[4:], uint32(elf.PF_R|elf.PF_X))
-	size := uint64(len(stub))
-	for i, field := range []uint64{plan.offset, plan.address, plan.address, size, size, pageSize} {
-		le.PutUint64(segment[8+8*i:], field)
+	code := slices.Clone(stub)
+	le.PutUint32(code[stubDistance:], uint32(header.entry-(plan.address+stubDistance)))
+	if bytes.Contains(qemu, []byte(fastSigning)) {
+		le.PutUint32(code[stubProcessor:], 1)
 	}
-	le.PutUint64(out[elfEntry:], plan.address+stubEntry)
+	segment := le.AppendUint32(nil, uint32(elf.PT_LOAD))
+	segment = le.AppendUint32(segment, uint32(elf.PF_R|elf.PF_X))
+	size := uint64(len(code))
+	for _, field := range []uint64{plan.offset, plan.address, plan.address, size, size, pageSize} {
+		segment = le.AppendUint64(segment, field)
+	}
+	return []Patch{
+		{elfEntry, le.AppendUint64(nil, plan.address+stubEntry)},
+		{int64(header.table) + int64(plan.note)*programHeaderSize, segment},
+		{int64(plan.offset), code},
+	}, nil
+}
+
+// Inject returns a copy of the QEMU with the [Patches].
+func Inject(qemu []byte) ([]byte, error) {
+	patches, err := Patches(qemu)
+	if err != nil {
+		return nil, err
+	}
+	last := patches[len(patches)-1]
+	out := make([]byte, last.Offset+int64(len(last.Bytes)))
+	copy(out, qemu)
+	for _, p := range patches {
+		copy(out[p.Offset:], p.Bytes)
+	}
 	return out, nil
 }
 

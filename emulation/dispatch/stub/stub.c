@@ -149,15 +149,18 @@ static void execute(const struct start *start, const struct tool *tool)
 		*plugin = old;
 }
 
-/* Called by entry_amd64.S. Returning means QEMU. */
-__attribute__((used)) void dispatch(uint64_t *stack)
+/*
+ * Called by entry_amd64.S. Returning means QEMU: true, with the processor that is
+ * named there, unless the step names one.
+ */
+__attribute__((used)) bool dispatch(uint64_t *stack)
 {
 	struct start start;
 	struct identity identity;
 	struct tool tool;
 
 	if (!read_start(stack, &start))
-		return;
+		return false;
 	identify(start.program, &identity);
 	int log = open_log();
 	enum kind kind = judge(&start, &identity, &tool);
@@ -170,4 +173,5 @@ __attribute__((used)) void dispatch(uint64_t *stack)
 	write_record(log, kind, &start, &identity);
 	if (log >= 0)
 		close(log);
+	return !variable(start.environment, "QEMU_CPU");
 }
