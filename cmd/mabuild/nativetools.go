@@ -30,8 +30,12 @@ func (a assistance) toolText(program string) string {
 	switch {
 	case !known:
 		return "none are known"
+	case program == "go": // none of a toolbox: the recipe mounts it
+		return "native where recipe go knows the base and the command, as CGO_ENABLED=0 go build"
 	case rule.Class == toolbox.Never:
 		return "none (" + reasonOf(rule) + ")"
+	case rule.Waits != "":
+		return "none yet (that waits for " + rule.Waits + ")"
 	case rule.Class == toolbox.OptIn && a.tools != dispatch.AssistAll:
 		return "with --assist=all, " + text
 	case a.tools == dispatch.AssistOff:
@@ -75,15 +79,19 @@ func alias(program string) string {
 }
 
 // ruleOf finds what the policy says of a program of which only the name is known: the
-// line that names it, or else the one about all programs of a package called so.
+// line that names it, or else the one about all programs of a package called so, as
+// those of apt are whose names begin with apt-.
 func ruleOf(program string) (toolbox.Rule, bool) {
 	program = alias(triplet.ReplaceAllString(program, ""))
 	for _, rule := range toolbox.Policy() {
-		names := rule.Names
-		if names == "*" {
-			names = rule.Packages
+		names := strings.Fields(rule.Names)
+		if rule.Names == "*" {
+			names = strings.Fields(rule.Packages)
+			for _, pkg := range slices.Clone(names) {
+				names = append(names, pkg+"-*")
+			}
 		}
-		if slices.ContainsFunc(strings.Fields(names), func(pattern string) bool {
+		if slices.ContainsFunc(names, func(pattern string) bool {
 			matched, err := path.Match(pattern, program)
 			return pattern == program || matched && err == nil // "[" is a name, too
 		}) {

@@ -38,6 +38,9 @@ func (r Recipe) Dockerfile() (string, error) {
 		return "", &Error{Op: "making a toolbox", Err: err, Hint: "Its steps stay emulated."}
 	}
 	host, target, err := r.machines()
+	if err == nil && suite.Kind != Go {
+		err = shown(strings.TrimSuffix(suite.Name, ofBase), target)
+	}
 	if err != nil {
 		return "", &Error{Op: "making a toolbox of " + r.Suite, Err: err, Hint: "Its steps stay emulated."}
 	}
@@ -63,6 +66,22 @@ func (r Recipe) Dockerfile() (string, error) {
 	var out strings.Builder
 	err = tmpl.Execute(&out, data)
 	return out.String(), err
+}
+
+// shown reports whether programs of a release were compared on a target. The others stay
+// emulated.
+func shown(release string, target machine) error {
+	switch target.debian + " " + release {
+	case "s390x bookworm", "riscv64 trixie", "armhf trixie":
+		return nil
+	}
+	switch {
+	case target.debian == "arm64":
+		return nil
+	case target.debian == "armhf" && release == "bookworm":
+		return fmt.Errorf("its programs of 32 bits know no dates after 2038, and native ones do: %w", ErrUnsuited)
+	}
+	return fmt.Errorf("native tools were not compared with those of %s on %s: %w", release, target.debian, ErrUnsuited)
 }
 
 // recipeData is what the templates see.
@@ -104,7 +123,7 @@ func (r Recipe) machines() (host, target machine, err error) {
 func (d *recipeData) choose(suite Suite, target machine, optIn bool) {
 	cross := strings.ReplaceAll(target.triplet, "_", "-")
 	binutils := "binutils-" + cross
-	tools := []string{"bzip2", "coreutils", "dash", "diffutils", "dpkg", "findutils", "grep", "gzip", "mawk", "sed", "tar", "xz-utils", "zstd"}
+	tools := []string{"bzip2", "coreutils", "dash", "diffutils", "dpkg", "findutils", "grep", "gzip", "sed", "tar", "xz-utils", "zstd"}
 	if optIn {
 		tools = append(tools, "openssl")
 	}

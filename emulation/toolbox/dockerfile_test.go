@@ -19,10 +19,9 @@ var update = flag.Bool("update", false, "write the golden files")
 func TestDockerfile(t *testing.T) {
 	for name, recipe := range map[string]toolbox.Recipe{
 		"trixie-arm64":      {Suite: "trixie", Base: "debian:trixie@sha256:0000000000000000000000000000000000000000000000000000000000000000", Platform: "linux/arm64", Host: "amd64"},
-		"bookworm-armv7":    {Suite: "bookworm", Base: "debian:bookworm-slim", Platform: "linux/arm/v7", Host: "amd64"},
-		"bookworm-armv6":    {Suite: "bookworm", Base: "debian:bookworm-slim", Platform: "linux/arm/v6", Host: "amd64"},
+		"trixie-armv7":      {Suite: "trixie", Base: "debian:trixie-slim", Platform: "linux/arm/v7", Host: "amd64"},
 		"trixie-base-arm64": {Suite: "trixie-base", Base: "debian:trixie@sha256:0000000000000000000000000000000000000000000000000000000000000000", Platform: "linux/arm64", Host: "amd64"},
-		"noble-s390x":       {Suite: "noble", Base: "ubuntu:24.04", Platform: "linux/s390x", Host: "amd64", OptIn: true, Fresh: "2026-07-01"},
+		"noble-arm64":       {Suite: "noble", Base: "ubuntu:24.04", Platform: "linux/arm64", Host: "amd64", OptIn: true, Fresh: "2026-07-01"},
 		"go-arm64":          {Suite: "go1.26.8", Base: "golang:1.26", Platform: "linux/arm64", Host: "amd64"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -62,6 +61,10 @@ func TestDockerfileRefused(t *testing.T) {
 		"unknown suite":        {Suite: "woody", Base: "debian", Platform: "linux/arm64", Host: "amd64"},
 		"unknown architecture": {Suite: "trixie", Base: "debian", Platform: "linux/vax", Host: "amd64"},
 		"unknown host":         {Suite: "trixie", Base: "debian", Platform: "linux/arm64", Host: "vax"},
+		"dates of 32 bits":     {Suite: "bookworm-base", Base: "debian", Platform: "linux/arm/v7", Host: "amd64"},
+		"another release":      {Suite: "noble", Base: "ubuntu:24.04", Platform: "linux/s390x", Host: "amd64"},
+		"armel":                {Suite: "trixie", Base: "debian", Platform: "linux/arm/v6", Host: "amd64"},
+		"never compared":       {Suite: "trixie", Base: "debian", Platform: "linux/ppc64le", Host: "amd64"},
 		"native":               {Suite: "trixie", Base: "debian", Platform: "linux/amd64", Host: "amd64"},
 		"no image":             {Suite: "trixie", Platform: "linux/arm64", Host: "amd64"},
 		"more than an image":   {Suite: "trixie", Base: "debian\nRUN evil", Platform: "linux/arm64", Host: "amd64"},

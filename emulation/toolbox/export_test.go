@@ -12,6 +12,13 @@ var (
 	VersionOf        = versionOf
 )
 
+// IsNativeOn reports whether a tool may run natively on a target, as Debian calls it.
+func IsNativeOn(target, pkg, name string) bool {
+	m, err := byDebian(target)
+	_, ok := ruleFor(m, pkg, name)
+	return err == nil && ok
+}
+
 // CheckLimits makes the rules of a line of the policy.
 func CheckLimits(rule Rule, arch string) error {
 	_, err := limitsOf(rule, &Box{Arch: arch, Host: "amd64"}, new(Tool))

@@ -261,11 +261,8 @@ func (l *layouter) names(t *tree, name string, files []string) []string {
 			names = append(names, "ld", l.target.triplet+"-ld")
 		}
 	}
-	switch base { // by alternatives
-	case "dash":
+	if base == "dash" { // by an alternative
 		names = append(names, "sh")
-	case "mawk":
-		names = append(names, "awk", "nawk")
 	}
 	for _, file := range files {
 		if t.linkTo(file) == name && isName(path.Base(file)) {

@@ -15,6 +15,7 @@ type Rule struct {
 	Packages string   // patterns of names of Debian packages, or "go"
 	Names    string   // base names, without the triplet before them; * is every program
 	Wide     bool     // only for targets of 64 bits, where the tool's limits are the same
+	Targets  string   // the architectures that it was compared on, as Go calls them; empty is all that toolboxes are made for
 	Unit     string   // tools of a unit are native together or not at all
 	Limits   []string // with what it is emulated all the same: see limits.go
 	Waits    string   // what has to be there before any toolbox has the tool; until then it stays emulated
@@ -29,12 +30,12 @@ type Rule struct {
 // in its reason why that is so, or why it is not.
 func Policy() []Rule {
 	return []Rule{
-		limited(compilerLimits(), rule(Proven, "cpp-*", "cc1", "generates code for the target alone; folds floats in software; its header paths are rewritten to the target's")),
-		limited(compilerLimits(), rule(Proven, "g++-*", "cc1plus", "as cc1")),
-		limited(compilerLimits(), rule(Proven, "gcc-*", "lto1", "as cc1, from intermediate code")),
-		rule(Proven, "gcc-*", "lto-wrapper", "starts compilers by what the gcc driver, which is emulated, says in its environment"),
-		unit("binutils", rule(Proven, "binutils-*", "as ld.bfd", "one source for every machine; as a unit, because what one writes by means of the LTO plugin the others read by it")),
-		unit("binutils", limited(bfdLimits(), rule(Proven, "binutils-*", "ar ranlib nm strip objcopy", "one source for every machine; of the unit"))),
+		arm64Only(limited(compilerLimits(), rule(Proven, "cpp-*", "cc1", "generates code for the target alone; folds floats in software; its header paths are rewritten to the target's"))),
+		arm64Only(limited(compilerLimits(), rule(Proven, "g++-*", "cc1plus", "as cc1"))),
+		arm64Only(limited(compilerLimits(), rule(Proven, "gcc-*", "lto1", "as cc1, from intermediate code"))),
+		arm64Only(rule(Proven, "gcc-*", "lto-wrapper", "starts compilers by what the gcc driver, which is emulated, says in its environment")),
+		arm64Only(unit("binutils", rule(Proven, "binutils-*", "as ld.bfd", "one source for every machine; as a unit, because what one writes by means of the LTO plugin the others read by it"))),
+		arm64Only(unit("binutils", limited(bfdLimits(), rule(Proven, "binutils-*", "ar ranlib nm strip objcopy", "one source for every machine; of the unit")))),
 		rule(Proven, "dpkg", "dpkg-deb dpkg-split update-alternatives", "unpack and pack; no native architecture compiled in but for --version"),
 		rule(Proven, "tar", "tar", "archives bytes"),
 		rule(Proven, "gzip", "gzip", "compresses with one algorithm in integers"),
@@ -42,13 +43,15 @@ func Policy() []Rule {
 		wide(rule(Proven, "xz-utils", "xz", "as gzip; below 64 bits it chooses other limits of memory")),
 		wide(rule(Proven, "zstd", "zstd", "as xz")),
 		rule(Proven, "dash", "dash", "no builtin tells the machine; arithmetic has 64 bits, printf has double"),
-		rule(Proven, "sed", "sed", "filters text"),
+		wide(rule(Proven, "sed", "sed", "filters text; below 64 bits numbers of lines are cut off")),
 		rule(Proven, "grep", "grep", "filters text"),
 		rule(Proven, "findutils", "find xargs", "walk directories and start programs"),
-		wide(rule(Proven, "mawk", "mawk", "filters text; numbers are double and printed with six digits unless a script asks for more than libm agrees on")),
+		rule(Never, "mawk", "mawk", "turns doubles into integers as its machine does: %u of -1 is another number"),
 		rule(Proven, "diffutils", "cmp diff", "compare bytes"),
-		rule(Proven, "coreutils", "cat cp mv rm mkdir rmdir ln chmod chown chgrp touch cut tr head tail wc uniq comm join paste tee basename dirname readlink realpath mktemp install true false ls test [ expr echo env sleep", "files and text, no numbers but integers"),
-		rule(Proven, "coreutils", "sha1sum sha224sum sha256sum sha384sum sha512sum b2sum md5sum cksum sum base64 base32", "checksums and encodings are defined by bytes"),
+		rule(Proven, "coreutils", "cat cp mv rm mkdir rmdir ln chmod chown chgrp touch cut tr head tail uniq comm join paste tee basename dirname readlink realpath mktemp install true false ls test [ expr echo env sleep", "files and text, no numbers but integers"),
+		limited([]string{"refuse --d"}, rule(Proven, "coreutils", "wc cksum", "as cat and as sum; --debug tells the machine")),
+		wide(rule(Proven, "coreutils", "base64 base32", "encodings are defined by bytes; -w knows larger numbers than 32 bits")),
+		rule(Proven, "coreutils", "sha1sum sha224sum sha256sum sha384sum sha512sum b2sum md5sum sum", "checksums are defined by bytes"),
 		limited(goLimits(), rule(Proven, "go", "asm cgo compile cover link preprofile vet", "compile for GOARCH, which the emulated go command sets; a release makes the same output on every machine")),
 		rule(Proven, "go", "buildid pack", "read and write files of any architecture"),
 
@@ -90,6 +93,11 @@ func wide(r Rule) Rule {
 	return r
 }
 
+func arm64Only(r Rule) Rule {
+	r.Targets = "arm64"
+	return r
+}
+
 func unit(name string, r Rule) Rule {
 	r.Unit = name
 	return r
@@ -111,7 +119,7 @@ func PolicyVersion() string { return versionOf(Policy()) }
 func versionOf(policy []Rule) string {
 	sum := sha256.New()
 	for _, rule := range policy {
-		fmt.Fprintf(sum, "%q %q %q %t %q %q %q\n", rule.Class, rule.Packages, rule.Names, rule.Wide, rule.Unit, rule.Waits, rule.Limits)
+		fmt.Fprintf(sum, "%q %q %q %t %q %q %q %q\n", rule.Class, rule.Packages, rule.Names, rule.Wide, rule.Targets, rule.Unit, rule.Waits, rule.Limits)
 	}
 	return hex.EncodeToString(sum.Sum(nil))[:12]
 }
@@ -129,7 +137,8 @@ func RuleFor(pkg, name string) (Rule, bool) {
 // ruleFor returns the line that lets a tool run natively on a target.
 func ruleFor(target machine, pkg, name string) (Rule, bool) {
 	rule, ok := RuleFor(pkg, strings.TrimPrefix(name, target.triplet+"-"))
-	return rule, ok && rule.Class != Never && rule.Waits == "" && (target.bits == 64 || !rule.Wide)
+	return rule, ok && rule.Class != Never && rule.Waits == "" && (target.bits == 64 || !rule.Wide) &&
+		(rule.Targets == "" || matches(rule.Targets, target.arch))
 }
 
 // isWanted reports whether a package has anything that may run natively.

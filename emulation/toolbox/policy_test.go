@@ -1,6 +1,7 @@
 package toolbox_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -47,6 +48,27 @@ func TestPolicy(t *testing.T) {
 				t.Errorf("got %q, want %q", rule.Class, test.want)
 			}
 		})
+	}
+}
+
+// What was compared on one target only, or differs by the size of a word.
+func TestPolicyByTarget(t *testing.T) {
+	for _, test := range []struct {
+		pkg, name, targets string // all others are refused
+	}{
+		{"cpp-14-s390x-linux-gnu", "cc1", "arm64"},
+		{"binutils-arm-linux-gnueabihf", "as", "arm64"},
+		{"sed", "sed", "arm64 s390x riscv64"},
+		{"coreutils", "base64", "arm64 s390x riscv64"},
+		{"dash", "dash", "arm64 armhf s390x riscv64"},
+		{"mawk", "mawk", ""},
+	} {
+		for _, target := range []string{"arm64", "armhf", "s390x", "riscv64"} {
+			want := slices.Contains(strings.Fields(test.targets), target)
+			if got := toolbox.IsNativeOn(target, test.pkg, test.name); got != want {
+				t.Errorf("%s on %s: native is %t", test.name, target, got)
+			}
+		}
 	}
 }
 

@@ -24,6 +24,7 @@ type View struct {
 	store *Store
 	name  string
 	lock  *flock.Flock
+	first manifest // of when it was got
 }
 
 // Contents is what a view has, or had at a moment.
@@ -34,11 +35,12 @@ type Contents struct {
 	tools map[string]Tool   // by build-id
 }
 
-// Contents returns what the view has by now.
+// Contents returns what the view has by now. With an error, because somebody has
+// removed the store for example, it is what the view had when it was got.
 func (v *View) Contents() (Contents, error) {
 	m, err := v.store.readManifest(v.name)
 	if err != nil {
-		return Contents{}, &Error{Op: "reading what native tools there are", Err: err}
+		m, err = v.first, &Error{Op: "reading what native tools there are", Err: err}
 	}
 	c := Contents{Boxes: m.Boxes, files: make(map[string]string), tools: make(map[string]Tool)}
 	for _, f := range m.Files {
@@ -49,7 +51,7 @@ func (v *View) Contents() (Contents, error) {
 			c.tools[t.BuildID] = t
 		}
 	}
-	return c, nil
+	return c, err
 }
 
 // Has reports whether a file with that sha256 in hexadecimal is a part of the view,
@@ -115,12 +117,16 @@ func (s *Store) view(class string) (*View, error) {
 		return nil, err
 	}
 	lock := flock.New(s.path(viewsDir, name+".lock"))
+	var m manifest
 	err = lock.RLock()
 	if err == nil {
-		err = s.check(name)
+		m, err = s.readManifest(name)
 	}
 	if err == nil {
-		return &View{Dir: s.path(viewsDir, name), Policy: PolicyVersion(), store: s, name: name, lock: lock}, nil
+		err = s.check(name, m)
+	}
+	if err == nil {
+		return &View{Dir: s.path(viewsDir, name), Policy: PolicyVersion(), store: s, name: name, lock: lock, first: m}, nil
 	}
 	_ = lock.Unlock()
 	if errors.Is(err, fs.ErrNotExist) {
@@ -156,11 +162,7 @@ type manifest struct {
 }
 
 // check looks whether a view is whole and has all that it can have.
-func (s *Store) check(name string) error {
-	m, err := s.readManifest(name)
-	if err != nil {
-		return err
-	}
+func (s *Store) check(name string, m manifest) error {
 	dir := s.path(viewsDir, name)
 	if _, err := os.Stat(dir); err != nil {
 		return err

@@ -11,13 +11,13 @@ set -u
 apt="apt-get --quiet=2 -oAPT::Sandbox::User=root -oAcquire::Retries=2"
 dpkg --add-architecture arm64
 $apt update || echo "not everything could be updated"
-native="binutils-aarch64-linux-gnu cpp-14-aarch64-linux-gnu gcc-14-aarch64-linux-gnu g++-14-aarch64-linux-gnu bzip2 coreutils dash diffutils dpkg findutils grep gzip mawk sed tar xz-utils zstd"
+native="binutils-aarch64-linux-gnu cpp-14-aarch64-linux-gnu gcc-14-aarch64-linux-gnu g++-14-aarch64-linux-gnu bzip2 coreutils dash diffutils dpkg findutils grep gzip sed tar xz-utils zstd"
 $apt install -y --no-install-recommends $native >/dev/null ||
 	for package in $native; do
 		$apt install -y --no-install-recommends $package >/dev/null || echo "left out: $package"
 	done
 mkdir /packages && cd /packages
-target="binutils-aarch64-linux-gnu:arm64 cpp-14-aarch64-linux-gnu:arm64 gcc-14-aarch64-linux-gnu:arm64 g++-14-aarch64-linux-gnu:arm64 bzip2:arm64 coreutils:arm64 dash:arm64 diffutils:arm64 dpkg:arm64 findutils:arm64 grep:arm64 gzip:arm64 mawk:arm64 sed:arm64 tar:arm64 xz-utils:arm64 zstd:arm64"
+target="binutils-aarch64-linux-gnu:arm64 cpp-14-aarch64-linux-gnu:arm64 gcc-14-aarch64-linux-gnu:arm64 g++-14-aarch64-linux-gnu:arm64 bzip2:arm64 coreutils:arm64 dash:arm64 diffutils:arm64 dpkg:arm64 findutils:arm64 grep:arm64 gzip:arm64 sed:arm64 tar:arm64 xz-utils:arm64 zstd:arm64"
 $apt download $target ||
 	for package in $target; do
 		$apt download $package || echo "left out: $package"
@@ -26,7 +26,7 @@ true
 END
 RUN --mount=from=base,target=/run/mabuild/base --mount=from=mabuild,target=/run/mabuild/program \
     /run/mabuild/program/mabuild toolbox layout --suite trixie --host amd64 --target arm64 \
-    --base /run/mabuild/base --packages /packages --fetch --expect binutils-aarch64-linux-gnu --expect cpp-14-aarch64-linux-gnu --expect gcc-14-aarch64-linux-gnu --expect g++-14-aarch64-linux-gnu --expect bzip2 --expect coreutils --expect dash --expect diffutils --expect dpkg --expect findutils --expect grep --expect gzip --expect mawk --expect sed --expect tar --expect xz-utils --expect zstd /toolbox
+    --base /run/mabuild/base --packages /packages --fetch --expect binutils-aarch64-linux-gnu --expect cpp-14-aarch64-linux-gnu --expect gcc-14-aarch64-linux-gnu --expect g++-14-aarch64-linux-gnu --expect bzip2 --expect coreutils --expect dash --expect diffutils --expect dpkg --expect findutils --expect grep --expect gzip --expect sed --expect tar --expect xz-utils --expect zstd /toolbox
 
 FROM scratch
 COPY --from=made /toolbox /
