@@ -59,9 +59,18 @@ RUN tar --sort=name --mtime=@1700000000 -C /etc -cf /etc.tar dpkg apt && xz -9k 
 	})
 }
 
-// dispatchScript: a shell, the tools for files and text, and checksums.
+// dispatchScript: a shell, the tools for files and text, and checksums. The engine
+// finds no difference either.
 func dispatchScript(t *testing.T, lab *dispatchLab) {
-	native := lab.build(t, testdata("script"), "tools")
+	native := lab.build(t, testdata("script"), "tools", "--assist-verify")
+	for _, step := range native.steps {
+		if !step.Verification.Same() {
+			t.Errorf("line %d was compared with %+v", step.Line, step.Verification)
+		}
+	}
+	if !strings.Contains(native.stderr, "Verified: 1 step left the same without native tools\n") {
+		t.Errorf("the end of the build does not say what was compared:\n%s", native.stderr)
+	}
 	plain := lab.build(t, testdata("script"), "off")
 	checkNative(t, plain, native, "sh", "sed", "find", "tar")
 	checkSame(t, plain, native, nil)

@@ -18,6 +18,14 @@ type Usage struct {
 	InUse       bool
 }
 
+func newUsage(r client.UsageInfo) Usage {
+	u := Usage{Description: r.Description, Size: r.Size, InUse: r.InUse}
+	if r.LastUsedAt != nil {
+		u.LastUsed = *r.LastUsedAt
+	}
+	return u
+}
+
 // DiskUsage lists the build cache, the largest records first.
 func (n *Node) DiskUsage(ctx context.Context) ([]Usage, error) {
 	records, err := n.client.DiskUsage(ctx)
@@ -26,11 +34,7 @@ func (n *Node) DiskUsage(ctx context.Context) ([]Usage, error) {
 	}
 	usage := make([]Usage, 0, len(records))
 	for _, r := range records {
-		u := Usage{Description: r.Description, Size: r.Size, InUse: r.InUse}
-		if r.LastUsedAt != nil {
-			u.LastUsed = *r.LastUsedAt
-		}
-		usage = append(usage, u)
+		usage = append(usage, newUsage(*r))
 	}
 	slices.SortStableFunc(usage, func(a, b Usage) int { return int(min(max(b.Size-a.Size, -1), 1)) })
 	return usage, nil

@@ -114,8 +114,12 @@ func newController(ctx context.Context, state State, cfg Config, info *Info) (*c
 	if err != nil {
 		return nil, err
 	}
+	cache, err := bboltcachestorage.NewStore(filepath.Join(state.Root(), "cache.db"))
+	if err != nil {
+		return nil, err
+	}
 	workers := &worker.Controller{}
-	runner, err := newForeignWorker(w, state, info.Emulation) //nolint:contextcheck // steps have contexts of their own
+	runner, err := newForeignWorker(ctx, w, state, info.Emulation, cache)
 	if err != nil {
 		return nil, err
 	}
@@ -123,10 +127,6 @@ func newController(ctx context.Context, state State, cfg Config, info *Info) (*c
 		return nil, err
 	}
 	gatewayFrontend, err := gateway.NewGatewayFrontend(workers.Infos(), nil)
-	if err != nil {
-		return nil, err
-	}
-	cache, err := bboltcachestorage.NewStore(filepath.Join(state.Root(), "cache.db"))
 	if err != nil {
 		return nil, err
 	}

@@ -100,6 +100,22 @@ func (l *lab) open(t *testing.T) {
 // opted in to, for a tool of another build-id.
 func (l *lab) addTools(t *testing.T) {
 	t.Helper()
+	optIn := twinOf(twinID)
+	optIn.Path, optIn.Package, optIn.Class = "/usr/bin/openssl", "openssl", toolbox.OptIn
+	l.install(t, twinOf(toolID), optIn)
+}
+
+// twinOf is the tool for a program with that build-id.
+func twinOf(buildID string) toolbox.Tool {
+	return toolbox.Tool{
+		BuildID: buildID, Path: "/bin/dash", Names: []string{"tool"}, Class: toolbox.Proven, // the store asks its policy
+		Package: "dash", Version: "1", File: "t/tool", Needs: []string{},
+	}
+}
+
+// install makes a toolbox of these tools, whose files are all the twin.
+func (l *lab) install(t *testing.T, tools ...toolbox.Tool) {
+	t.Helper()
 	dir := t.TempDir()
 	twin, err := os.ReadFile(filepath.Join(l.programs, "twin"))
 	if err != nil {
@@ -110,15 +126,9 @@ func (l *lab) addTools(t *testing.T) {
 	}
 	writeFile(t, filepath.Join(dir, "t", "tool"), string(twin), 0o755)
 	sum := sha256.Sum256(twin)
-	proven := toolbox.Tool{
-		BuildID: toolID, Path: "/bin/dash", Names: []string{"tool"}, Class: toolbox.Proven, // the store asks its policy
-		Package: "dash", Version: "1", File: "t/tool", Needs: []string{},
-	}
-	optIn := proven
-	optIn.BuildID, optIn.Path, optIn.Package, optIn.Class = twinID, "/usr/bin/openssl", "openssl", toolbox.OptIn
 	box, err := json.Marshal(toolbox.Box{
 		Format: 1, Kind: toolbox.Debian, Suite: "test", Arch: "arm64", Host: "amd64", Slot: "t", Policy: toolbox.PolicyVersion(),
-		Tools: []toolbox.Tool{proven, optIn},
+		Tools: tools,
 		Files: []toolbox.File{{Path: "t/tool", Mode: 0o755, Size: int64(len(twin)), SHA256: hex.EncodeToString(sum[:])}},
 	})
 	if err != nil {
@@ -214,7 +224,8 @@ func (l *lab) buildHearing(ctx context.Context, t *testing.T, rest string, attrs
 		LocalMounts: map[string]fsutil.FS{"dockerfile": files},
 		Session:     []session.Attachable{secretsprovider.FromMap(map[string][]byte{"token": []byte("secret")})},
 		Exports: []client.ExportEntry{{
-			Type: client.ExporterOCI, Attrs: map[string]string{"rewrite-timestamp": "true"},
+			// Compressing under the race detector would be most of what the tests do.
+			Type: client.ExporterOCI, Attrs: map[string]string{"rewrite-timestamp": "true", "compression": "uncompressed"},
 			Output: func(map[string]string) (io.WriteCloser, error) { return nopCloser{&archive}, nil },
 		}},
 	}

@@ -1,6 +1,9 @@
 package engine
 
 import (
+	"context"
+
+	"github.com/moby/buildkit/solver"
 	"github.com/moby/buildkit/worker/base"
 
 	"github.com/mabuild/mabuild/builder/engine/internal/foreign"
@@ -9,9 +12,9 @@ import (
 )
 
 // newForeignWorker is the worker that looks after the steps which the handlers run.
-func newForeignWorker(w *base.Worker, state State, handlers Emulation) (*foreign.Worker, error) {
+func newForeignWorker(ctx context.Context, w *base.Worker, state State, handlers Emulation, keys solver.CacheKeyStorage) (*foreign.Worker, error) {
 	store := toolbox.Open(state.Toolboxes())
-	opts := foreign.Options{LogDir: state.stepLogs(), Tools: toolsOf(store), Wants: store.Missing}
+	opts := foreign.Options{LogDir: state.stepLogs(), Tools: toolsOf(store), Wants: store.Missing, Keys: keys} //nolint:contextcheck // steps have contexts of their own
 	for _, h := range handlers.Handlers {
 		arch, err := emulation.ParseArch(h.Arch)
 		if err != nil {
@@ -23,7 +26,7 @@ func newForeignWorker(w *base.Worker, state State, handlers Emulation) (*foreign
 		}
 		opts.Emulators = append(opts.Emulators, e)
 	}
-	return foreign.New(w, opts)
+	return foreign.New(ctx, w, opts)
 }
 
 // toolsOf are the tools of a store.

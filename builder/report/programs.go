@@ -91,5 +91,41 @@ func (s *Step) EmulationText() string {
 		}
 		parts = append(parts, fmt.Sprintf("%d of %s ran natively", hits, Amount(all, "program")))
 	}
+	switch v := s.Programs.Verification; {
+	case v.Same():
+		parts = append(parts, "the same without native tools")
+	case v != nil && v.Skipped == "":
+		parts = append(parts, "not the same without native tools")
+	}
 	return strings.Join(parts, "; ")
+}
+
+// VerificationText says in a line what came of running commands once more without
+// native tools: "2 steps left the same without native tools, but for 3 paths that
+// differ at any time; L7 was not compared: …". It is empty if none did.
+func (b *Build) VerificationText() string {
+	var same, forgotten int
+	var skipped []string
+	for i := range b.Steps {
+		programs := b.Steps[i].Programs
+		if programs == nil || programs.Verification == nil {
+			continue
+		}
+		switch v := programs.Verification; {
+		case v.Same():
+			same++
+			forgotten += v.Forgotten
+		case v.Skipped != "":
+			skipped = append(skipped, fmt.Sprintf("L%d was %s", b.Steps[i].Line, visible(v.Skipped)))
+		}
+	}
+	var parts []string
+	if same > 0 {
+		text := Amount(same, "step") + " left the same without native tools"
+		if forgotten > 0 {
+			text += fmt.Sprintf(", but for %s that differ between any two runs", Amount(forgotten, "path"))
+		}
+		parts = append(parts, text)
+	}
+	return strings.Join(append(parts, skipped...), "; ")
 }

@@ -58,3 +58,37 @@ func TestHot(t *testing.T) {
 		})
 	}
 }
+
+// compared is a RUN that was compared with a run without native tools.
+func compared(v dispatch.Verification) report.Step {
+	s := emulated("compared", 3, 0)
+	s.Programs.Verification = &v
+	return s
+}
+
+func TestVerification(t *testing.T) {
+	same := compared(dispatch.Verification{Seconds: 1})
+	noisy := compared(dispatch.Verification{Forgotten: 3})
+	skipped := compared(dispatch.Verification{Skipped: "not compared: why\x1b"})
+	differs := compared(dispatch.Verification{Differing: []string{"/a: mode"}})
+	fails := compared(dispatch.Verification{Failed: true})
+	for want, steps := range map[string][]report.Step{
+		"": {emulated("other", 1, 1), differs, fails, {ID: "native"}},
+		"1 step left the same without native tools": {same},
+		"2 steps left the same without native tools, but for 3 paths that differ between any two runs; L14 was not compared: why⟨U+001B⟩": {same, skipped, noisy},
+		"L14 was not compared: why⟨U+001B⟩": {skipped},
+	} {
+		if got := (&report.Build{Steps: steps}).VerificationText(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	for want, step := range map[string]report.Step{
+		"3 of 3 programs ran natively; the same without native tools":     same,
+		"3 of 3 programs ran natively; not the same without native tools": differs,
+		"3 of 3 programs ran natively":                                    skipped,
+	} {
+		if got := step.EmulationText(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}

@@ -40,6 +40,7 @@ type buildFlags struct {
 	allow              allowances
 	verify             verifyFlags
 	assist, accounting string
+	assistVerify       string
 	pins               []string
 	jobs               jobFlags
 	inputs             inputFlags
@@ -128,6 +129,8 @@ func (f *buildFlags) addRunFlags(set *pflag.FlagSet) {
 	set.StringVar(&f.emulation, "emulation", "auto", "`WAY` of running foreign platforms: auto, private, host or off")
 	set.IntVar(&f.retries, "retry-emulated", 0, "try a step again up to `N` times when QEMU crashed in it")
 	set.StringVar(&f.accounting, "accounting", "on", "count what emulated commands execute, and where their time goes: on or off")
+	set.StringVar(&f.assistVerify, "assist-verify", "", "run this `SHARE` of the emulated commands that had native tools of the engine once more without, and fail if they leave anything else: 5%, say; all without a value")
+	set.Lookup("assist-verify").NoOptDefVal = "100%"
 	set.DurationVar(&f.idleTimeout, "idle-timeout", 0, "end a step that prints nothing for this long, e.g. 30m (default: never)")
 	set.StringArrayVar(&f.toolsImages, "tools-image", nil, "image `REF` to take QEMU from when it is not on PATH, or runc=REF for runc (see MABUILD_TOOLS)")
 	set.StringVar(&f.node, "node", os.Getenv("BUILDKIT_HOST"), "`ADDRESS` of a BuildKit daemon to use instead of the built-in engine (or BUILDKIT_HOST)")

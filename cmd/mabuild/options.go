@@ -81,6 +81,9 @@ func (f *buildFlags) modes(o *buildOptions) (err error) {
 	if o.noAccounting, err = parseAccounting(f.accounting); err != nil {
 		return err
 	}
+	if o.assistVerify, err = f.parseAssistVerify(); err != nil {
+		return err
+	}
 	for _, spec := range f.pins {
 		p, err := pin.Parse(spec)
 		if err != nil {

@@ -60,6 +60,17 @@ func parseAccounting(s string) (off bool, err error) {
 	return false, usagef("--accounting=%s is unknown; use on or off", s)
 }
 
+// parseAssistVerify reads --assist-verify.
+func (f *buildFlags) parseAssistVerify() (string, error) {
+	if _, err := dispatch.ParseShare(f.assistVerify); err != nil {
+		return "", usagef("--assist-verify: %w", err)
+	}
+	if f.assistVerify != "" && f.node != "" {
+		return "", usagef("--assist-verify is about native tools of the built-in engine; the BuildKit daemon of --node has none")
+	}
+	return f.assistVerify, nil
+}
+
 // jobAttrs are the frontend's attributes for one job, with those that the built-in
 // engine reads.
 func (o *buildOptions) jobAttrs(job planner.Job) map[string]string {
@@ -68,15 +79,22 @@ func (o *buildOptions) jobAttrs(job planner.Job) map[string]string {
 		return attrs
 	}
 	attrs[dispatch.AssistAttribute] = o.assist.tools
+	if o.assistVerify != "" {
+		attrs[dispatch.AssistVerifyAttribute] = o.assistVerify
+	}
 	if o.noAccounting {
 		attrs[dispatch.AccountingAttribute] = "off"
 	}
 	return attrs
 }
 
-// tellPrograms says which emulated commands took most time, and what in them did.
+// tellPrograms says which emulated commands took most time, and what in them did, and
+// what came of comparing them.
 func tellPrograms(w io.Writer, build *report.Build) {
 	for _, s := range build.Hot(3) {
 		fmt.Fprintf(w, "Emulated: %s L%d: %s\n", s.ExecPlatform, s.Line, s.EmulationText())
+	}
+	if text := build.VerificationText(); text != "" {
+		fmt.Fprintf(w, "Verified: %s\n", text)
 	}
 }

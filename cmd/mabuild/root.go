@@ -31,6 +31,7 @@ func newRootCommand() *cobra.Command {
 		newEngineCommand(),
 		newEmulationCommand(),
 		newToolboxCommand(),
+		newCacheCommand(),
 		newVersionCommand(),
 	)
 	onUsageError(root)

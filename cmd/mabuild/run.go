@@ -68,6 +68,7 @@ type buildOptions struct {
 	annotated    string     // the Dockerfile as the repository has it, if that is another name
 	masks        []string   // what must not be seen in its log, beside the secrets
 	noAccounting bool       // of what emulated commands execute
+	assistVerify string     // how many emulated commands are compared, as dispatch.ParseShare has it
 	log          *ci.Log    // of the CI system, nil if none runs this
 	annotates    bool       // whether what is found is an annotation, and need not be a line
 	iidFile      string

@@ -13,7 +13,7 @@ import (
 
 // What is in the environment of a program may be a reason to emulate it.
 func TestEnvironment(t *testing.T) {
-	inBox(t, func(t *testing.T, b box) {
+	inBoxes(t, func(t *testing.T, b box) {
 		for want, variables := range map[dispatch.Kind][]string{
 			dispatch.Environment: {
 				"LD_PRELOAD=/missing.so", "LD_LIBRARY_PATH=/x", "LD_AUDIT=/x", "LD_DEBUG=", "LD_DEBUG_OUTPUT=/x",
@@ -40,7 +40,7 @@ func TestEnvironment(t *testing.T) {
 
 // LC_ALL decides alone; the files of locales have a byte order.
 func TestLocale(t *testing.T) {
-	inBox(t, func(t *testing.T, b box) {
+	inBoxes(t, func(t *testing.T, b box) {
 		for _, test := range []struct {
 			path        string
 			environment string
@@ -69,7 +69,7 @@ func TestLocale(t *testing.T) {
 
 // The root file system must have the libraries that the tool was made with.
 func TestClosure(t *testing.T) {
-	inBox(t, func(t *testing.T, b box) {
+	inBoxes(t, func(t *testing.T, b box) {
 		b.write(t, "/lib/known.so", program(t, "arm64", knownID), 0o644)
 		b.write(t, "/lib/big.so", program(t, "s390x", unknownID), 0o644)
 		b.write(t, "/lib/text.so", []byte(strings.Repeat("not ELF ", 100)), 0o644)
@@ -109,7 +109,7 @@ func TestClosure(t *testing.T) {
 // keeps to its own rules.
 func TestOtherClosure(t *testing.T) {
 	other := func(name string) string { return dispatch.OtherDir + "/" + knownID + "/" + name }
-	inBox(t, func(t *testing.T, b box) {
+	inBoxes(t, func(t *testing.T, b box) {
 		b.write(t, "/lib/known.so", program(t, "arm64", knownID), 0o644)
 		const fits, old = knownID + " /lib/known.so\n", unknownID + " /lib/known.so\n"
 		b.write(t, tool(dispatch.ClosureName), []byte(old), 0o644)
@@ -132,7 +132,7 @@ func TestOtherClosure(t *testing.T) {
 
 // A library that is loaded into every program is one of the target's.
 func TestPreload(t *testing.T) {
-	inBox(t, func(t *testing.T, b box) {
+	inBoxes(t, func(t *testing.T, b box) {
 		b.expect(t, dispatch.Native, b.command(t, "/program", "program"))
 		b.write(t, "/etc/ld.so.preload", []byte("/x.so\n"), 0o644)
 		b.expect(t, dispatch.Preload, b.command(t, "/program", "program"))

@@ -37,6 +37,28 @@ type Step struct {
 	Failed bool `json:"failed,omitempty"`
 	// Partial is set if the log was longer than what the engine reads of it.
 	Partial bool `json:"partial,omitempty"`
+	// Verification is what came of a run without native tools that was compared with
+	// this one; nil if there was none.
+	Verification *Verification `json:"verification,omitempty"`
+}
+
+// Verification compares what a step left with what it leaves without native tools.
+type Verification struct {
+	// Seconds is what it took.
+	Seconds float64 `json:"seconds"`
+	// Skipped says why nothing was compared.
+	Skipped string `json:"skipped,omitempty"`
+	// Differing are the paths that differ, or the first of them, each with what does.
+	Differing []string `json:"differing,omitempty"`
+	// Forgotten is how many paths differ between runs without native tools, too.
+	Forgotten int `json:"forgotten,omitempty"`
+	// Failed is set if the run without native tools failed.
+	Failed bool `json:"failed,omitempty"`
+}
+
+// Same reports whether the step was compared and left the same.
+func (v *Verification) Same() bool {
+	return v != nil && v.Skipped == "" && len(v.Differing) == 0 && !v.Failed
 }
 
 // CPU is the sampled processor time of one program.

@@ -12,6 +12,7 @@
 //     end;
 //   - samples which programs use the processor;
 //   - looks for native tools in the layer that the step leaves, which fails the step;
+//   - runs some steps once more without tools, if the build wants it, see below;
 //   - tells the client what it saw: a [dispatch.Step] in a progress status of the
 //     step, see [dispatch.StatusID].
 //
@@ -20,8 +21,8 @@
 //
 // # What a build can say
 //
-// The frontend attributes [dispatch.AssistAttribute] and
-// [dispatch.AccountingAttribute] hold for the steps of a build. [Describe] wraps a
+// The frontend attributes [dispatch.AssistAttribute], [dispatch.AssistVerifyAttribute]
+// and [dispatch.AccountingAttribute] hold for the steps of a build. [Describe] wraps a
 // frontend so that every definition that it solves carries them as descriptions,
 // which are no part of a digest. A definition that says nothing has the proven tools
 // and accounting.
@@ -37,6 +38,23 @@
 // A step that fails after a native program ran in it, or that leaves a native tool
 // in its layer, is not given tools again as long as the engine lives. The client can
 // build again: what succeeded is cached, and the step runs plain.
+//
+// # Comparing
+//
+// A step that is to be verified runs once more on a file system made from the same
+// parent, with the same mounts but for the tools, the log, and an empty directory for
+// each cache. What the two runs wrote is compared in overlayfs's upper directories;
+// what differs between two runs without tools as well is forgotten. A difference fails
+// the step with a [VerifyError] and without the flag by which the client builds again,
+// since a plain result would hide it.
+//
+// # What was made with a tool
+//
+// The cache record of a step that a tool ran in has the build-ids in its metadata,
+// written before the solver knows the record and removed with it. [Worker.DiskUsage]
+// and [Worker.Prune] take a [dispatch.ToolFilter]: they find those records, their
+// children, and by the solver's keys what was made from them, because the key of a
+// COPY follows that of the step it copies from, whatever that step's files are by now.
 //
 // # What it does not do
 //

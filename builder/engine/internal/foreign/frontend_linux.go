@@ -25,7 +25,7 @@ func (d describing) Solve(ctx context.Context, bridge frontend.FrontendLLBBridge
 		return nil, err
 	}
 	said := map[string]string{}
-	for _, name := range []string{dispatch.AssistAttribute, dispatch.AccountingAttribute} {
+	for _, name := range []string{dispatch.AssistAttribute, dispatch.AssistVerifyAttribute, dispatch.AccountingAttribute} {
 		if value, ok := opt[name]; ok {
 			said[name] = value
 		}

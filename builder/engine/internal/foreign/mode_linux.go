@@ -16,6 +16,7 @@ const (
 type mode struct {
 	assist     string
 	accounting bool
+	verify     float64 // how probable it is that a step is compared
 }
 
 // parseMode reads a mode from a frontend's attributes or an operation's description.
@@ -34,6 +35,10 @@ func parseMode(values map[string]string) (mode, error) {
 		m.accounting = false
 	default:
 		return m, fmt.Errorf("reading %s: unknown value %q; use on or off", dispatch.AccountingAttribute, accounting)
+	}
+	var err error
+	if m.verify, err = dispatch.ParseShare(values[dispatch.AssistVerifyAttribute]); err != nil {
+		return m, fmt.Errorf("reading %s: %w", dispatch.AssistVerifyAttribute, err)
 	}
 	return m, nil
 }

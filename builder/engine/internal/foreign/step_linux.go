@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -29,6 +30,9 @@ type step struct {
 	digest   digest.Digest
 	mode     mode
 	policy   string // in the cache key; empty without
+
+	records    *records
+	repeatable repeatable
 }
 
 // Run implements [executor.Executor].
@@ -36,9 +40,10 @@ func (s *step) Run(ctx context.Context, id string, root executor.Mount, mounts [
 	if id == "" {
 		id = identity.NewID() // by which the container's processes are found
 	}
+	s.records.used = nil
 	r := s.begin(ctx, id, root)
 	recorder, err := s.Executor.Run(ctx, id, root, slices.Concat(mounts, r.mounts()), process, started)
-	return recorder, r.end(ctx, err)
+	return recorder, r.end(ctx, call{mounts, process}, err)
 }
 
 // run is one execution of a step.
@@ -131,8 +136,8 @@ func (r *run) look(ctx context.Context) error {
 }
 
 // end tells what there is to tell and returns the step's error: the one that it has,
-// or that of tools in its layer.
-func (r *run) end(ctx context.Context, err error) error {
+// that of tools in its layer, or that of another outcome without them.
+func (r *run) end(ctx context.Context, call call, err error) error {
 	defer r.close()
 	if r.watch == nil {
 		return err
@@ -144,24 +149,41 @@ func (r *run) end(ctx context.Context, err error) error {
 	}
 	record := &dispatch.Step{Wall: time.Since(r.began).Seconds(), CPU: r.watch.Rows()}
 	if r.log != nil {
-		if drainErr := errors.Join(watchErr, r.log.drain(0)); drainErr != nil {
+		drainErr := errors.Join(watchErr, r.log.drain(0))
+		if drainErr != nil {
 			bklog.G(ctx).WithError(drainErr).Warn("counting an emulated step's programs")
 		}
 		r.log.fill(record)
+		record.Partial = record.Partial || drainErr != nil
 	}
 	if len(tools.Boxes) > 0 {
 		record.Toolboxes = tools.Boxes
-		if err == nil {
-			err = r.scan(ctx, record, tools)
-		}
-		// A cancelled step says nothing about its tools.
-		record.Failed = err != nil && context.Cause(ctx) == nil && (record.Hits > 0 || len(record.Leaks) > 0)
-	}
-	if record.Failed {
-		r.worker.denied.add(r.digest)
-		bklog.G(ctx).WithError(err).Warnf("step %s gets no native tools any more", r.digest)
+		r.records.used = usageOf(r.emulator.Architecture, record)
+		err = r.judge(ctx, call, record, tools, err)
 	}
 	tell(ctx, r.began, record)
+	return err
+}
+
+// judge looks at what a step with tools left, and denies them to one that does not
+// get on with them.
+func (r *run) judge(ctx context.Context, call call, record *dispatch.Step, tools Contents, err error) error {
+	if err == nil {
+		err = r.scan(ctx, record, tools)
+	}
+	differs := false
+	if err == nil && record.Hits > 0 && rand.Float64() < r.mode.verify {
+		err = r.verify(ctx, call, record)
+		differs = err != nil
+	}
+	// A cancelled step says nothing about its tools.
+	if err == nil || context.Cause(ctx) != nil || record.Hits == 0 && len(record.Leaks) == 0 {
+		return err
+	}
+	// What differs has to be seen: building again, plain, would hide it.
+	record.Failed = !differs
+	r.worker.denied.add(r.digest)
+	bklog.G(ctx).WithError(err).Warnf("step %s gets no native tools any more", r.digest)
 	return err
 }
 

@@ -1,6 +1,7 @@
 package foreign
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -36,6 +37,8 @@ type Options struct {
 	Wants     Wants
 	// LogDir is a directory of the worker's own for the logs of running steps.
 	LogDir string
+	// Keys are where the solver keeps the keys of cache records.
+	Keys solver.CacheKeyStorage
 }
 
 // Worker is BuildKit's worker, with another way to run the steps that are emulated.
@@ -46,14 +49,18 @@ type Worker struct {
 	tools     Tools
 	wants     Wants
 	logs      logs
+	keys      solver.CacheKeyStorage
 	sampler   *sampler.Sampler
 	denied    denied
 }
 
 // New returns the worker around BuildKit's.
-func New(w *base.Worker, opts Options) (*Worker, error) {
+func New(ctx context.Context, w *base.Worker, opts Options) (*Worker, error) {
 	logs, err := newLogs(opts.LogDir)
 	if err != nil {
+		return nil, err
+	}
+	if err := sweepReruns(ctx, w.CacheMgr); err != nil {
 		return nil, err
 	}
 	emulators, interpreters := map[string]Emulator{}, []string(nil)
@@ -66,7 +73,7 @@ func New(w *base.Worker, opts Options) (*Worker, error) {
 		tools = func(string, bool) (*View, error) { return nil, nil } //nolint:nilnil // as Tools says
 	}
 	return &Worker{
-		Worker: w, emulators: emulators, tools: tools, wants: opts.Wants, logs: logs,
+		Worker: w, emulators: emulators, tools: tools, wants: opts.Wants, logs: logs, keys: opts.Keys,
 		sampler: sampler.New(interpreters),
 	}, nil
 }
@@ -92,7 +99,10 @@ func (w *Worker) ResolveOp(v solver.Vertex, bridge frontend.FrontendLLBBridge, s
 	if err != nil {
 		return nil, err
 	}
-	s := &step{Executor: w.Executor(), worker: w, emulator: emulator, digest: v.Digest(), mode: mode}
+	s := &step{
+		Executor: w.Executor(), worker: w, emulator: emulator, digest: v.Digest(), mode: mode,
+		records: &records{Manager: w.CacheMgr}, repeatable: repeatableOf(v, exec.Exec),
+	}
 	platform := op.Platform
 	if mode.assist == dispatch.AssistAll {
 		if s.policy = w.policyOfAll(emulator); s.policy != "" {
@@ -101,7 +111,7 @@ func (w *Worker) ResolveOp(v solver.Vertex, bridge frontend.FrontendLLBBridge, s
 			platform.OSVersion = "mabuild." + s.policy
 		}
 	}
-	return ops.NewExecOp(v, exec, platform, w.CacheMgr, w.ParallelismSem, sm, s, w, resources(v), false)
+	return ops.NewExecOp(v, exec, platform, s.records, w.ParallelismSem, sm, s, w, resources(v), false)
 }
 
 // resources are what [base.Worker.ResolveOp] takes.

@@ -36,6 +36,13 @@ func do(order string, args []string) error {
 		return os.WriteFile(args[0], []byte(runtime.GOARCH), 0o644)
 	case "text": // FILE TEXT
 		return os.WriteFile(args[0], []byte(args[1]), 0o644)
+	case "clock": // FILE, DIR for a name that no other run has, and NANOSECONDS that it goes by
+		return clock(args[0], args[1], args[2])
+	case "absent": // FILE
+		if _, err := os.Lstat(args[0]); err == nil {
+			return fmt.Errorf("%s is there", args[0])
+		}
+		return nil
 	case "pipe": // FILE, which is replaced
 		return errors.Join(os.Remove(args[0]), syscall.Mkfifo(args[0], 0o644))
 	case "append": // FILE TEXT
@@ -54,11 +61,19 @@ func do(order string, args []string) error {
 			return errors.New("native programs fail here")
 		}
 		return nil
-	case "wait": // for ever
+	case "plain-fail": // fails where it is emulated
+		if runtime.GOARCH != "amd64" {
+			return errors.New("emulated programs fail here")
+		}
+		return nil
+	case "wait", "plain-wait": // for ever
+		if order == "plain-wait" && runtime.GOARCH == "amd64" {
+			return nil
+		}
 		fmt.Println("waiting")
 		time.Sleep(1 << 62)
 	}
-	return fmt.Errorf("unknown order %q", order)
+	return hostile(order, args)
 }
 
 func appendTo(name, text string) error {
@@ -82,6 +97,15 @@ func copyFile(from, to string) error {
 	}
 	_, err = io.Copy(out, in)
 	return errors.Join(err, out.Close())
+}
+
+func clock(file, dir, unit string) error {
+	n, err := strconv.ParseInt(unit, 10, 64)
+	if err != nil {
+		return err
+	}
+	now := strconv.FormatInt(time.Now().UnixNano()/n, 36)
+	return errors.Join(os.WriteFile(file, []byte(now), 0o644), os.WriteFile(dir+"/"+now, nil, 0o644))
 }
 
 func run(times string, args []string) error {
