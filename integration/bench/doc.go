@@ -72,7 +72,8 @@
 //
 //   - C program, arm64: examples/c-program, and beside it Dockerfile.cross, in which the
 //     compiler runs natively and crosses
-//   - apt-get, configure and make, arm64: examples/c-hello
+//   - apt-get, configure and make, arm64: examples/c-hello; both also with QEMU as it is
+//     without a dispatcher, which matters to programs that sign addresses
 //   - Go service, arm64: examples/go-service, with what the planner and the engine do
 //     together, the engine alone, and Dockerfile.pinned
 //

@@ -22,7 +22,8 @@ import (
 const (
 	dispatched = "mabuild"                      // as it is
 	toolsAlone = "mabuild, --assist=tools"      // the engine's native tools, without the planner's
-	emulated   = "mabuild, --assist=off"        // QEMU
+	emulated   = "mabuild, --assist=off"        // the engine's QEMU
+	bare       = "mabuild, QEMU as it is"       // with its own default of how addresses are signed
 	byHand     = "mabuild, cross-built by hand" // the case's other Dockerfile
 	foreign    = "linux/arm64"                  // what all is built for
 	builtStage = "build"                        // the stage that is run again
@@ -41,8 +42,8 @@ type nativeCase struct {
 // nativeCases returns the cases in their order.
 func nativeCases() []nativeCase {
 	return []nativeCase{
-		{name: "C program, arm64", folder: "c-program", image: testbed.Trixie, byHand: "Dockerfile.cross", clients: []string{byHand, dispatched, emulated}},
-		{name: "apt-get, configure and make, arm64", folder: "c-hello", image: testbed.Trixie, clients: []string{dispatched, emulated}},
+		{name: "C program, arm64", folder: "c-program", image: testbed.Trixie, byHand: "Dockerfile.cross", clients: []string{byHand, dispatched, emulated, bare}},
+		{name: "apt-get, configure and make, arm64", folder: "c-hello", image: testbed.Trixie, clients: []string{dispatched, emulated, bare}},
 		{name: "Go service, arm64", folder: "go-service", image: testbed.Golang, byHand: "Dockerfile.pinned", clients: []string{byHand, dispatched, toolsAlone, emulated}},
 	}
 }
@@ -107,7 +108,7 @@ func (n *native) measure(ctx context.Context, c nativeCase) ([]report.Row, error
 	series := make([]report.Series, len(c.clients))
 	for i, name := range c.clients {
 		series[i].Tool = name
-		if name != emulated { // it has the same stages as the others
+		if name != emulated && name != bare { // they have the same stages as the others
 			if _, _, err := n.run(ctx, c, name); err != nil {
 				return nil, err
 			}
@@ -165,6 +166,12 @@ func (n *native) run(ctx context.Context, c nativeCase, name string) (report.Sam
 		args = append(args, flag)
 	case byHand:
 		args = append(args, "-f", filepath.Join(folder, c.byHand))
+	case bare:
+		file, err := undispatched(filepath.Join(folder, "Dockerfile"), n.bench.dir)
+		if err != nil {
+			return report.Sample{}, nil, err
+		}
+		args = append(args, "--assist=off", "-f", file)
 	}
 	result, err := n.runner.Run(ctx, append(args, folder)...)
 	if err != nil {
@@ -172,6 +179,25 @@ func (n *native) run(ctx context.Context, c nativeCase, name string) (report.Sam
 	}
 	layers, err := diffIDs(filepath.Join(layout, "image"))
 	return report.Sample{Elapsed: result.Elapsed, Peak: result.Peak}, layers, err
+}
+
+// undispatched writes the Dockerfile with the processor that QEMU would emulate without
+// a dispatcher in it, for the stage that is measured. Layers have no variables.
+func undispatched(dockerfile, dir string) (string, error) {
+	text, err := os.ReadFile(dockerfile)
+	if err != nil {
+		return "", fmt.Errorf("reading an example: %w", err)
+	}
+	before, after, ok := strings.Cut(string(text), " AS "+builtStage+"\n")
+	if !ok {
+		return "", fmt.Errorf("reading %s: it has no stage %s", dockerfile, builtStage)
+	}
+	file := filepath.Join(dir, "Dockerfile")
+	err = os.WriteFile(file, []byte(before+" AS "+builtStage+"\nENV QEMU_CPU=max\n"+after), 0o644)
+	if err != nil {
+		return "", fmt.Errorf("writing an example: %w", err)
+	}
+	return file, nil
 }
 
 // diffIDs reads the layers of the only image in an OCI layout.
