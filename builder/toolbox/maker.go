@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/containerd/platforms"
 	"github.com/moby/buildkit/client"
@@ -239,7 +240,11 @@ func (m *Maker) MakeAll(ctx context.Context, ref, platform string) ([]boxes.Inst
 }
 
 func (m *Maker) recipe(suite, ref, platform string) boxes.Recipe {
-	return boxes.Recipe{Suite: suite, Base: ref, Platform: platform, Host: runtime.GOARCH, OptIn: m.opts.OptIn}
+	recipe := boxes.Recipe{Suite: suite, Base: ref, Platform: platform, Host: runtime.GOARCH, OptIn: m.opts.OptIn}
+	if !recipe.OfBase() {
+		recipe.Fresh = time.Now().UTC().Format(time.DateOnly) // the archive is asked once a day
+	}
+	return recipe
 }
 
 // Detect tells what toolboxes an image wants.

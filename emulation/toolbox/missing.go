@@ -3,11 +3,17 @@ package toolbox
 import (
 	"slices"
 	"strings"
+	"time"
 )
+
+// freshness is for how long a toolbox of an archive is that of today: point releases
+// and security updates bring other packages.
+const freshness = 7 * 24 * time.Hour
 
 // Missing names the toolboxes that are made for a base and are not in the store, as
 // [Detect] does. One that was made of an image alone has to be of the same packages:
-// another image of that release, older or newer, wants its own.
+// another image of that release, older or newer, wants its own. One of an archive is
+// missing again after a week, and goes on to be used.
 func (s *Store) Missing(arch string, read func(name string) ([]byte, error)) ([]string, error) {
 	wanted, err := Detect(read)
 	if err != nil || len(wanted.Suites) == 0 {
@@ -24,7 +30,8 @@ func (s *Store) Missing(arch string, read func(name string) ([]byte, error)) ([]
 	packages := parsePackages(status)
 	return slices.DeleteFunc(wanted.Suites, func(suite string) bool {
 		return slices.ContainsFunc(boxes, func(b Installed) bool {
-			return b.Damage == nil && b.Box.Arch == arch && b.Box.Suite == suite && b.Box.isOf(packages)
+			return b.Damage == nil && b.Box.Arch == arch && b.Box.Suite == suite && b.Box.isOf(packages) &&
+				(b.Box.Kind != Debian || time.Since(b.Time) < freshness)
 		})
 	}), nil
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/mabuild/mabuild/emulation/toolbox"
 )
@@ -20,7 +21,8 @@ func ofImage(buildID, text, pkg, version string) (*toolbox.Box, []boxFile) {
 }
 
 func TestMissing(t *testing.T) {
-	store := toolbox.Open(t.TempDir())
+	dir := t.TempDir()
+	store := toolbox.Open(dir)
 	base := fstest.MapFS{
 		"etc/os-release":      {Data: []byte("ID=debian\nVERSION_CODENAME=trixie\n")},
 		"var/lib/dpkg/status": {Data: []byte("Package: liblzma5\nStatus: install ok installed\nVersion: 5.4.1-1\n")},
@@ -43,6 +45,19 @@ func TestMissing(t *testing.T) {
 	}
 	check("arm64")
 	check("s390x", "trixie-base", "trixie")
+	boxes, err := store.List()
+	if err != nil {
+		t.Fatal(err)
+	}
+	weekAgo := time.Now().Add(-7*24*time.Hour - time.Minute)
+	for _, box := range boxes {
+		if err := os.Chtimes(filepath.Join(dir, "boxes", box.Digest), time.Time{}, weekAgo); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check("arm64", "trixie")
+	install(t, store, id(1), "of the archive") // which is as it was
+	check("arm64")
 	base["etc/os-release"] = &fstest.MapFile{Data: []byte("ID=alpine\n")}
 	check("arm64")
 }
