@@ -10,6 +10,7 @@ enum {
 
 /* What the program says of itself. */
 struct identity {
+	bool elf;		/* it has a whole header */
 	bool big_endian;
 	size_t size;		/* of the build-id; 0 if there is none */
 	uint8_t id[MAX_ID];
@@ -75,7 +76,8 @@ static void identify(int fd, struct identity *identity)
 
 	identity->size = 0;
 	identity->big_endian = false;
-	if (size < 64 || !has_prefix((const char *)head, "\177ELF"))
+	identity->elf = size >= 64 && has_prefix((const char *)head, "\177ELF");
+	if (!identity->elf)
 		return;
 	bool wide = head[4] == 2, big = identity->big_endian = head[5] == 2;
 	uint64_t table = wide ? number(head + 32, 8, big) : number(head + 28, 4, big);

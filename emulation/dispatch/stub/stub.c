@@ -173,5 +173,6 @@ __attribute__((used)) bool dispatch(uint64_t *stack)
 	write_record(log, kind, &start, &identity);
 	if (log >= 0)
 		close(log);
-	return !variable(start.environment, "QEMU_CPU");
+	/* QEMU reads the header of a program to choose a processor: it may fail there. */
+	return identity.elf && !variable(start.environment, "QEMU_CPU");
 }
