@@ -46,8 +46,11 @@ func (c connection) connect(ctx context.Context) (*node, error) {
 	}
 	// Without a tool the build may still be possible, on an engine that runs already.
 	var missing error
-	if options.Tools, missing = c.findTools(ctx); isUsage(missing) || context.Cause(ctx) != nil {
+	if options.Tools, missing = c.findTools(ctx); isUsage(missing) {
 		return nil, missing
+	}
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
 	}
 	// An engine that was found alive can have been killed a moment ago.
 	for try := 1; ; try++ {
