@@ -72,10 +72,13 @@
 //
 //   - C program, arm64: examples/c-program, and beside it Dockerfile.cross, in which the
 //     compiler runs natively and crosses
-//   - apt-get, configure and make, arm64: examples/c-hello; both also with QEMU as it is
+//   - apt-get, configure and make, arm64: examples/c-hello, also with QEMU as it is
 //     without a dispatcher, which matters to programs that sign addresses
 //   - Go service, arm64: examples/go-service, with what the planner and the engine do
 //     together, the engine alone, and Dockerfile.pinned
+//
+// All are also built by an ordinary user, made for the measurement, on an engine without
+// root. Everybody has to be able to read mabuild and the examples for that.
 //
 // Toolboxes, base images and compilers that a stage of its own installs are there before
 // the first round; the stage that builds runs again each time. Times are those of the

@@ -24,6 +24,7 @@ const (
 	toolsAlone = "mabuild, --assist=tools"      // the engine's native tools, without the planner's
 	emulated   = "mabuild, --assist=off"        // the engine's QEMU
 	bare       = "mabuild, QEMU as it is"       // with its own default of how addresses are signed
+	rootless   = "mabuild, an ordinary user's"  // without root, on an engine of its own
 	byHand     = "mabuild, cross-built by hand" // the case's other Dockerfile
 	foreign    = "linux/arm64"                  // what all is built for
 	builtStage = "build"                        // the stage that is run again
@@ -42,9 +43,9 @@ type nativeCase struct {
 // nativeCases returns the cases in their order.
 func nativeCases() []nativeCase {
 	return []nativeCase{
-		{name: "C program, arm64", folder: "c-program", image: testbed.Trixie, byHand: "Dockerfile.cross", clients: []string{byHand, dispatched, emulated, bare}},
-		{name: "apt-get, configure and make, arm64", folder: "c-hello", image: testbed.Trixie, clients: []string{dispatched, emulated, bare}},
-		{name: "Go service, arm64", folder: "go-service", image: testbed.Golang, byHand: "Dockerfile.pinned", clients: []string{byHand, dispatched, toolsAlone, emulated}},
+		{name: "C program, arm64", folder: "c-program", image: testbed.Trixie, byHand: "Dockerfile.cross", clients: []string{byHand, dispatched, rootless, emulated}},
+		{name: "apt-get, configure and make, arm64", folder: "c-hello", image: testbed.Trixie, clients: []string{dispatched, rootless, emulated, bare}},
+		{name: "Go service, arm64", folder: "go-service", image: testbed.Golang, byHand: "Dockerfile.pinned", clients: []string{byHand, dispatched, rootless, toolsAlone, emulated}},
 	}
 }
 
@@ -60,6 +61,7 @@ type native struct {
 	*bench
 	dir     string
 	modules *rig.Modules
+	user    account
 }
 
 // RunNative measures examples on mabuild's own engine with native tools in place of
@@ -92,7 +94,17 @@ func RunNative(ctx context.Context, opts NativeOptions) (rows []report.Row, err 
 		return nil, fmt.Errorf("preparing the measurement: %w", err)
 	}
 	b.runner.Env = append(b.runner.Env, "MABUILD_ENGINE_CONFIG="+config)
-	defer func() { err = errors.Join(err, b.stopEngine(context.WithoutCancel(ctx), "--force")) }()
+	if err := os.Chmod(b.dir, 0o711); err != nil {
+		return nil, fmt.Errorf("preparing the measurement: %w", err)
+	}
+	if n.user, err = newAccount(ctx, filepath.Join(b.dir, "user")); err != nil {
+		return nil, err
+	}
+	defer func() {
+		ctx := context.WithoutCancel(ctx)
+		_, stopped := b.runner.Run(ctx, n.user.command([]string{n.Mabuild, "engine", "stop", "--force"})...)
+		err = errors.Join(err, stopped, n.user.remove(ctx), b.stopEngine(ctx, "--force"))
+	}()
 
 	return each(b, nativeCases(), func(c nativeCase) string { return c.name }, func(c nativeCase) ([]report.Row, error) { return n.measure(ctx, c) })
 }
@@ -100,11 +112,14 @@ func RunNative(ctx context.Context, opts NativeOptions) (rows []report.Row, err 
 // measure builds an example in all ways, round by round. Toolboxes, base images and
 // the stages before the one that is measured are made before the first.
 func (n *native) measure(ctx context.Context, c nativeCase) ([]report.Row, error) {
-	made, err := n.runner.Run(ctx, n.Mabuild, "toolbox", "make", "--platform", foreign, "--progress=quiet", c.image)
-	if err != nil {
-		return nil, err
+	args := []string{n.Mabuild, "toolbox", "make", "--platform", foreign, "--progress=quiet", c.image}
+	for _, args := range [][]string{args, n.user.command(args)} {
+		made, err := n.runner.Run(ctx, args...)
+		if err != nil {
+			return nil, err
+		}
+		n.Logger.Info("made the toolboxes", "image", c.image, "seconds", made.Elapsed.Seconds())
 	}
-	n.Logger.Info("made the toolboxes", "image", c.image, "seconds", made.Elapsed.Seconds())
 	series := make([]report.Series, len(c.clients))
 	for i, name := range c.clients {
 		series[i].Tool = name
@@ -164,6 +179,11 @@ func (n *native) run(ctx context.Context, c nativeCase, name string) (report.Sam
 	case toolsAlone, emulated:
 		_, flag, _ := strings.Cut(name, ", ")
 		args = append(args, flag)
+	case rootless:
+		if err := n.user.give(ctx, layout); err != nil {
+			return report.Sample{}, nil, err
+		}
+		args = n.user.command(args)
 	case byHand:
 		args = append(args, "-f", filepath.Join(folder, c.byHand))
 	case bare:
