@@ -220,7 +220,7 @@ func TestEngineEndsWhenIdle(t *testing.T) {
 // waitForEnd returns when no engine answers any more.
 func waitForEnd(t *testing.T, state engine.State) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; {
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		_, err := engine.Inspect(t.Context(), state)
 		if errors.Is(err, engine.ErrNotRunning) {
 			return

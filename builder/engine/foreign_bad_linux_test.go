@@ -153,6 +153,8 @@ func TestBadInput(t *testing.T) {
 		leaks []string
 	}{
 		"whole directory": {driver("tree /dev /copy"), []string{"/copy/.mabuild/t/tool"}},
+		"archive":         {driver("pack /dev /x.tar"), []string{"/x.tar: dev/.mabuild/t/tool"}},
+		"tgz archive":     {driver("pack /dev /x.tgz"), []string{"/x.tgz: dev/.mabuild/t/tool"}},
 		"same as a tool":  {"COPY twin /there\n" + driver("rename /there /moved"), []string{"/moved"}},
 		"new name":        {"COPY twin /there\n" + driver("link /there /linked"), []string{"/linked", "/there"}},
 	} {

@@ -27,10 +27,10 @@ func TestEmulationText(t *testing.T) {
 		"": {ID: "native", State: report.Native},
 		"2m 08s in cc1 (78 %), 9.1s in as (6 %)": emulated("two", 0, 9, qemu("/usr/libexec/gcc/cc1", 100), qemu("/usr/bin/as", 9.1),
 			qemu("/opt/cc1", 28), qemu("sh", 7), qemu("", 10), native),
-		"10.0s in a (25 %), 10.0s in b (25 %), 10.0s in c (25 %)": emulated("four", 0, 9, qemu("d", 10), qemu("c", 10), qemu("b", 10), qemu("a", 10)),
-		"0.50s in perl (5 %); 66 of 75 programs ran natively":     emulated("some", 66, 9, qemu("perl", 0.5), native),
-		"1 of 1 program ran natively":                             emulated("all", 1, 0, native),
-		"1.0s in a⟨U+001B⟩b (100 %)":                              emulated("hostile", 0, 1, qemu("a\x1bb", 1)),
+		"10.0s in a (25 %), 10.0s in b (25 %), 10.0s in c (25 %)":   emulated("four", 0, 9, qemu("d", 10), qemu("c", 10), qemu("b", 10), qemu("a", 10)),
+		"0.50s in perl (5 %); 66 of 75 arm64 programs ran natively": emulated("some", 66, 9, qemu("perl", 0.5), native),
+		"1 of 1 arm64 program ran natively":                         emulated("all", 1, 0, native),
+		"1.0s in a⟨U+001B⟩b (100 %)":                                emulated("hostile", 0, 1, qemu("a\x1bb", 1)),
 	} {
 		t.Run(step.ID, func(t *testing.T) {
 			if got := step.EmulationText(); got != want {
@@ -83,9 +83,9 @@ func TestVerification(t *testing.T) {
 		}
 	}
 	for want, step := range map[string]report.Step{
-		"3 of 3 programs ran natively; the same without native tools":     same,
-		"3 of 3 programs ran natively; not the same without native tools": differs,
-		"3 of 3 programs ran natively":                                    skipped,
+		"3 of 3 arm64 programs ran natively; the same without native tools":     same,
+		"3 of 3 arm64 programs ran natively; not the same without native tools": differs,
+		"3 of 3 arm64 programs ran natively":                                    skipped,
 	} {
 		if got := step.EmulationText(); got != want {
 			t.Errorf("got %q, want %q", got, want)

@@ -26,8 +26,8 @@ type recorder struct {
 	session string // of the build's source
 	record  history.Record
 	logger  *slog.Logger
-	// programs are what QEMU ran in a vertex; nil if nobody tells.
-	programs func(vertex digest.Digest) []history.Program
+	// told is what the engine says of a vertex; nil if nobody tells.
+	told func(vertex digest.Digest) *dispatch.Step
 
 	mu       sync.Mutex
 	steps    map[digest.Digest]exact.Step // commands, by what the daemon calls them
@@ -133,11 +133,7 @@ func (r *recorder) keep(vertices []buildkit.Vertex) {
 		step, planned := r.steps[v.Digest]
 		if took, ran := v.Ran(); planned && ran && !r.kept[step.ID] {
 			r.kept[step.ID] = true
-			run := history.RunOf(step, took)
-			if r.programs != nil {
-				run.Programs = r.programs(v.Digest)
-			}
-			record.Runs = append(record.Runs, run)
+			record.Runs = append(record.Runs, r.runOf(step, v.Digest, took))
 		}
 	}
 	if len(record.Runs) == 0 {
@@ -149,16 +145,21 @@ func (r *recorder) keep(vertices []buildkit.Vertex) {
 	}
 }
 
-// emulatedPrograms sums up what is told of a vertex.
-func emulatedPrograms(told func(vertex digest.Digest) *dispatch.Step) func(vertex digest.Digest) []history.Program {
-	return func(vertex digest.Digest) []history.Program {
-		step := report.Step{Programs: told(vertex)}
-		var programs []history.Program
-		for _, p := range step.Emulation() {
-			programs = append(programs, history.Program(p))
-		}
-		return programs
+// runOf is what is kept of a command: its own time, not that of another run without
+// native tools that it was compared with.
+func (r *recorder) runOf(step exact.Step, vertex digest.Digest, took time.Duration) history.Run {
+	var told report.Step
+	if r.told != nil {
+		told.Programs = r.told(vertex)
 	}
+	if told.Programs != nil && told.Programs.Verification != nil {
+		took -= time.Duration(told.Programs.Verification.Seconds * float64(time.Second))
+	}
+	run := history.RunOf(step, max(took, 0))
+	for _, p := range told.Emulation() {
+		run.Programs = append(run.Programs, history.Program(p))
+	}
+	return run
 }
 
 // forecast is what earlier builds say about a plan, nil if they say nothing.

@@ -117,18 +117,24 @@ func TestRecorderPrograms(t *testing.T) {
 		{Name: "/bin/cp", Seconds: 20},
 		{Name: "/opt/cc1", Emulated: true, Seconds: 10},
 	}}}
+	compared := map[digest.Digest]*dispatch.Step{digest.FromString("vertex"): {
+		CPU: told[digest.FromString("vertex")].CPU, Verification: &dispatch.Verification{Seconds: 0.75},
+	}}
+	programs := []history.Program{{Name: "cc1", Time: 70 * time.Second, Share: 0.7}, {Name: "as", Time: 10 * time.Second, Share: 0.1}}
 	for name, test := range map[string]struct {
-		programs func(digest.Digest) []history.Program
-		want     []history.Program
+		told func(digest.Digest) *dispatch.Step
+		want []history.Program
+		took time.Duration
 	}{
-		"told":     {emulatedPrograms(func(d digest.Digest) *dispatch.Step { return told[d] }), []history.Program{{Name: "cc1", Time: 70 * time.Second, Share: 0.7}, {Name: "as", Time: 10 * time.Second, Share: 0.1}}},
-		"not told": {emulatedPrograms(func(digest.Digest) *dispatch.Step { return nil }), nil},
-		"nobody":   {nil, nil},
+		"told":     {func(d digest.Digest) *dispatch.Step { return told[d] }, programs, time.Second},
+		"compared": {func(d digest.Digest) *dispatch.Step { return compared[d] }, programs, 250 * time.Millisecond},
+		"not told": {func(digest.Digest) *dispatch.Step { return nil }, nil, time.Second},
+		"nobody":   {nil, nil, time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := buildOptions{context: name, dockerfile: "Dockerfile"}
 			r := newRecorder(o, "session", slog.New(slog.DiscardHandler))
-			r.programs = test.programs
+			r.told = test.told
 			r.expect(plan)
 			report := r.report(func(planner.Job, *client.SolveStatus) {})
 			job := jobsOf(t, "linux/arm64")[0]
@@ -137,6 +143,9 @@ func TestRecorderPrograms(t *testing.T) {
 			f := forecast(plan, history.Project(o.context, o.dockerfile), o.builder(), slog.New(slog.DiscardHandler))
 			if f == nil || f.Known != 2 {
 				t.Fatalf("forecast %+v", f)
+			}
+			if took := f.Steps[emulated.ID].Duration; took != test.took {
+				t.Errorf("it took %v, want %v", took, test.took)
 			}
 			if diff := cmp.Diff(test.want, f.Programs[emulated.ID]); diff != "" || len(f.Programs) > 1 {
 				t.Errorf("of %d steps (-want +got):\n%s", len(f.Programs), diff)

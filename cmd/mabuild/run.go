@@ -158,7 +158,7 @@ func (o *buildOptions) run(ctx context.Context, p parts) error {
 	logger := logger()
 	o.history = newRecorder(*o, p.source.SessionID(), logger)
 	o.reporting = newReporting(o, p.plan, o.history.record.Build)
-	o.history.programs = emulatedPrograms(o.reporting.Programs)
+	o.history.told = o.reporting.Programs
 	maker, err := o.newMaker(ctx, p.node)
 	if err != nil {
 		return err

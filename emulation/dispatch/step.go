@@ -27,7 +27,8 @@ type Step struct {
 	Misses map[Kind]int `json:"misses,omitempty"`
 	// Toolboxes are the digests of the toolboxes that the step had.
 	Toolboxes []string `json:"toolboxes,omitempty"`
-	// Leaks are the native programs that the step left in the root file system.
+	// Leaks are the native tools that the step left in the root file system or in cache
+	// mounts, and archives with one in them: "/x.tar: dev/.mabuild/…".
 	Leaks []string `json:"leaks,omitempty"`
 	// NativeFiles is how many other native programs it left there: ones that it
 	// built or downloaded.

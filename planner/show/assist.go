@@ -87,14 +87,18 @@ func (v *view) runMark(r slowRun) string {
 	return v.marks.assisted
 }
 
+// toolboxesText goes with what has no native tools by a recipe, of an engine that can
+// have others.
+const toolboxesText = "toolboxes of the engine need no mount (mabuild toolbox ls)"
+
 // How many reasons against assistance are shown, and how many lines for each.
 const (
 	reasonsShown = 3
 	placesShown  = 6
 )
 
-// unassisted says why commands get no native tools, each reason once, that of the
-// slowest command first.
+// unassisted says why no native tools are mounted for commands, each reason once, that
+// of the slowest command first.
 func (v *view) unassisted(b *strings.Builder, list []slowRun) {
 	var reasons []string
 	places := make(map[string][]string)
@@ -118,13 +122,16 @@ func (v *view) unassisted(b *strings.Builder, list []slowRun) {
 	for i, reason := range reasons {
 		if i == reasonsShown && len(reasons) > reasonsShown+1 {
 			fmt.Fprintf(b, "  and %d other reasons: --format=json\n", len(reasons)-i)
-			return
+			break
 		}
 		at := places[reason]
 		if more := len(at) - placesShown; more > 1 {
 			at = append(at[:placesShown:placesShown], fmt.Sprintf("%d more", more))
 		}
-		paragraph(b, "  not assisted: ", strings.Join(at, ", ")+": "+reason, v.opts.Width, 4)
+		paragraph(b, "  no tools mounted: ", strings.Join(at, ", ")+": "+reason, v.opts.Width, 4)
+	}
+	if len(reasons) > 0 && v.opts.Tools != nil {
+		paragraph(b, "  ", toolboxesText, v.opts.Width, 4)
 	}
 }
 
@@ -145,7 +152,7 @@ func add(list []verdict, text, note, platform string) []verdict {
 	return list
 }
 
-// against lists the reasons why a command gets no native tools.
+// against lists the reasons why no native tools are mounted for a command.
 func (v *view) against(r slowRun) []verdict {
 	var list []verdict
 	for _, s := range r.steps {
@@ -165,7 +172,10 @@ func (s *sheet) assist() {
 		if !ok || r.State != exact.StateEmulated {
 			continue
 		}
-		text := "not assisted: " + a.Reason
+		text := "no native tools are mounted: " + a.Reason
+		if s.opts.Tools != nil {
+			text += "; " + toolboxesText
+		}
 		if a.Recipe != "" {
 			text = "assisted by recipe " + a.Recipe + ": native tools are mounted over the emulated ones, for this command only"
 		}

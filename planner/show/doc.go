@@ -40,14 +40,15 @@
 //	tools for cc1, as: native where the engine has a toolbox for the base
 //
 // With Options.Assists, each of them has the recipe that gives it native tools, "go
-// 1/2" if that is so on one platform of two, or "-", and below is why not. With
+// 1/2" if that is so on one platform of two, or "-", and below is why not. That says
+// nothing of the engine's toolboxes, which Options.Tools is about. With
 // Options.Pins, up to three stages follow that could run on the build platform. What
 // keeps others from it is in [Explain] and [JSON]. Neither is shown if nothing is
 // emulated. The mounts that assist.Apply adds are never part of a command.
 //
 //	◆ L6   build  arm64  go  CGO_ENABLED=0 go build -o /out/app ./cmd/app
 //	▲ L18  final  arm64  -   useradd app
-//	not assisted: L18: no recipe knows docker.io/library/debian:12
+//	no tools mounted: L18: no recipe knows docker.io/library/debian:12
 //
 //	stage build can run on $BUILDPLATFORM: --pin-native=build:go (saves 1 emulated run, assisted now)
 //

@@ -11,7 +11,7 @@
 //     that are installed while the step runs come to it; which it had is asked at its
 //     end;
 //   - samples which programs use the processor;
-//   - looks for native tools in the layer that the step leaves, which fails the step;
+//   - looks for native tools in what the step leaves, which fails the step;
 //   - runs some steps once more without tools, if the build wants it, see below;
 //   - tells the client what it saw: a [dispatch.Step] in a progress status of the
 //     step, see [dispatch.StatusID].
@@ -35,9 +35,21 @@
 //
 // # Failures
 //
-// A step that fails after a native program ran in it, or that leaves a native tool
-// in its layer, is not given tools again as long as the engine lives. The client can
-// build again: what succeeded is cached, and the step runs plain.
+// A step that fails after a native program ran in it, or that leaves a native tool,
+// is not given tools again as long as the engine lives. The client can build again:
+// what succeeded is cached, and the step runs plain.
+//
+// # Tools that are left
+//
+// Files of the step's layer are searched, and those of its cache mounts that have changed
+// since it began, in two seconds at most, of which archives get one. A file is a leak if it is a tool, by its sha256 or
+// because its loader is below [dispatch.Dir], or if it is an archive of tar or ar that
+// has one in it, or compressed by gzip or zstd, also in each other. Of an archive that
+// is not compressed the headers are read, and what begins as a program of this machine.
+//
+// A cache is not undone by another run of the step, and stays when the step fails, so
+// a leak is deleted from it. Other steps that use the cache at the same time may be
+// taken for those that left it; they run again, too.
 //
 // # Comparing
 //
@@ -60,6 +72,7 @@
 //
 // Containers that a frontend starts, and those of a debugger, have no tools. Steps
 // with --security=insecure, behind the capturing proxy, or of a platform without a
-// handler are BuildKit's alone. Cache mounts are not searched for tools: they are no
-// part of an image.
+// handler are BuildKit's alone. Archives of cpio, zip and xz are not opened, nor is
+// anything searched that a step writes to a bind mount, which the Dockerfile frontend
+// throws away.
 package foreign

@@ -9,58 +9,84 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
-	"syscall"
 	"time"
 
+	"github.com/klauspost/compress/gzip"
 	"golang.org/x/sys/unix"
 
 	"github.com/mabuild/mabuild/emulation/dispatch"
 )
 
-// maxScan bounds how long a layer is searched: 20 µs per file are usual, so this is
-// enough for 100 000 files.
+// maxScan bounds how long it is searched what a step left: 20 µs per file are usual, so
+// this is enough for 100 000 files. Half of it is for archives: whoever downloads large
+// ones may copy a tool as well.
 const maxScan = 2 * time.Second
+
+// maxName is longer than any path that a program can open.
+const maxName = 4096
+
+// errLate ends a search that took too long.
+var errLate = errors.New("the time for the search is over")
 
 // findings are the native programs in what a step has written.
 type findings struct {
-	leaks  []string // tools of the view
-	native int      // all others: a cross build makes them, a download may have them
+	leaks  []string // tools of the view, or archives of some
+	native int      // all other files: a cross build makes them, a download may have them
 	files  int
 	// partial is set if time was over before all files were looked at.
 	partial bool
 }
 
-// scanner looks for programs of this machine in a directory tree.
+// scanner looks for programs of this machine in directory trees.
 type scanner struct {
 	machine elf.Machine
 	// has reports whether a file with that sha256 in hexadecimal is a tool's.
 	has      func(sha256 string) bool
-	since    time.Time // skips files that were not changed after; zero looks at all
 	deadline time.Time
-	dir      string
+	archives time.Duration // what is left of the time for them
+	until    time.Time     // the deadline of the file that is looked at
+	since    time.Time     // skips files that were not changed after; zero looks at all
+	// leaked is called for each leak, if it is set: a file in a directory, which the
+	// step has at a path.
+	leaked func(dir *os.File, name, path string)
+	// Buffers for what is in so many others.
+	heads [maxNested + 1][headSize]byte
+	gzips [maxNested]gzip.Reader
 
 	findings
 }
 
-// scan looks at the root file system after a step that began at a time. Of an overlay
+func newScanner(has func(sha256 string) bool) *scanner {
+	return &scanner{machine: nativeMachine(), has: has, deadline: time.Now().Add(maxScan), archives: maxScan / 2}
+}
+
+// changedSince makes the scanner skip what was not changed since the step began: no
+// program can set back the time of a file's last change.
+func (s *scanner) changedSince(began time.Time) {
+	s.since = began.Add(-20 * time.Millisecond) // the last tick of the kernel's clock
+}
+
+// layer looks at the root file system after a step that began at a time. Of an overlay
 // it walks what the step has written. Where the snapshotter copies whole file systems,
-// it walks all and opens what has changed since: no program can set back the time
-// of a file's last change.
-func scan(root *rootfs, began time.Time, has func(sha256 string) bool) (findings, error) {
-	s := scanner{machine: nativeMachine(), has: has, deadline: time.Now().Add(maxScan), dir: root.upper}
-	if s.dir == "" {
-		// Times of files are those of the last tick of the kernel's clock.
-		s.dir, s.since = root.dir, began.Add(-20*time.Millisecond)
+// it walks all and opens what has changed since.
+func (s *scanner) layer(root *rootfs, began time.Time) error {
+	dir := root.upper
+	if dir == "" {
+		dir = root.dir
+		s.changedSince(began)
 	}
-	err := filepath.WalkDir(s.dir, s.visit)
-	if errors.Is(err, fs.SkipAll) {
-		err = nil
+	top, err := os.Open(dir)
+	if err != nil {
+		return err
 	}
-	return s.findings, err
+	defer top.Close()
+	return s.walk(top, "")
 }
 
 func nativeMachine() elf.Machine {
@@ -70,65 +96,95 @@ func nativeMachine() elf.Machine {
 	return elf.EM_X86_64
 }
 
-func (s *scanner) visit(path string, entry fs.DirEntry, err error) error {
+// walk looks at a directory that the step has at a path. Others may write to it: that
+// cannot lead the scanner out of it, since no link is followed.
+func (s *scanner) walk(dir *os.File, at string) error {
+	entries, err := dir.ReadDir(-1)
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	for _, entry := range entries {
+		path := at + "/" + entry.Name()
+		if len(path) > maxName || time.Now().After(s.deadline) {
+			s.partial = true
+			return nil
+		}
+		switch entry.Type() {
+		case fs.ModeDir:
+			err = s.enter(dir, entry.Name(), path)
+		case 0:
+			err = s.file(dir, entry.Name(), path)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// enter looks at a directory in another.
+func (s *scanner) enter(parent *os.File, name, path string) error {
+	fd, err := unix.Openat(int(parent.Fd()), name, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_DIRECTORY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // a process that outlived the step's first one
 	}
 	if err != nil {
-		return err
+		return &fs.PathError{Op: "open", Path: path, Err: err}
 	}
-	if !entry.Type().IsRegular() {
-		return nil
-	}
-	if s.files++; s.files%256 == 0 && time.Now().After(s.deadline) {
-		s.partial = true
-		return fs.SkipAll
-	}
-	if !s.since.IsZero() {
-		info, err := entry.Info()
-		if err != nil {
-			return nil //nolint:nilerr // it is gone
-		}
-		stat, ok := info.Sys().(*syscall.Stat_t)
-		if ok && time.Unix(stat.Ctim.Unix()).Before(s.since) {
-			return nil
-		}
-	}
-	return s.look(path)
+	dir := os.NewFile(uintptr(fd), filepath.Join(parent.Name(), name)) // by which entries without a type are looked at
+	defer dir.Close()
+	return s.walk(dir, path)
 }
 
-// look opens a file. It was a regular one a moment ago; nothing else may block or be
-// followed.
-func (s *scanner) look(path string) error {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOATIME, 0)
-	if errors.Is(err, unix.EPERM) {
-		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+// file looks at a file. It was a regular one a moment ago; nothing else may block.
+func (s *scanner) file(dir *os.File, name, path string) error {
+	s.files++
+	at := int(dir.Fd())
+	var stat unix.Stat_t
+	if !s.since.IsZero() && (unix.Fstatat(at, name, &stat, unix.AT_SYMLINK_NOFOLLOW) != nil || time.Unix(stat.Ctim.Unix()).Before(s.since)) {
+		return nil
 	}
+	fd, err := openQuietly(at, name)
 	if err != nil {
 		return nil //nolint:nilerr // it is gone, or of an id that the engine does not have
 	}
-	var header [elfHeader]byte
-	n, err := unix.Pread(fd, header[:], 0)
-	if err != nil || n < len(header) || !isProgram(header[:], s.machine) {
-		_ = unix.Close(fd)
-		return nil
+	head := s.heads[0][:]
+	n, err := unix.Pread(fd, head, 0)
+	kind := s.kindOf(head[:max(n, 0)])
+	if err != nil || kind == other {
+		return unix.Close(fd)
 	}
 	file := os.NewFile(uintptr(fd), path)
 	defer file.Close()
-	if time.Now().After(s.deadline) { // reading a whole file takes longer than finding it
-		s.partial = true
-		return fs.SkipAll
+	s.until = s.deadline
+	if kind != program {
+		began := time.Now()
+		s.until = began.Add(s.archives)
+		defer func() { s.archives -= time.Since(began) }()
 	}
-	leaked, err := s.isTool(file)
-	switch {
-	case err != nil:
-		return err
-	case !leaked:
-		s.native++
+	leak, err := s.content(path, io.NewSectionReader(file, 0, math.MaxInt64), 0)
+	if errors.Is(err, errLate) {
+		s.partial = true
 		return nil
 	}
-	s.leaks = append(s.leaks, strings.TrimPrefix(path, s.dir))
-	return nil
+	if leak != "" {
+		s.leaks = append(s.leaks, leak)
+		if s.leaked != nil {
+			s.leaked(dir, name, path)
+		}
+	}
+	return err
+}
+
+// openQuietly opens a file without leaving a trace, if it can.
+func openQuietly(dir int, name string) (int, error) {
+	const flags = unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NOFOLLOW | unix.O_NONBLOCK
+	fd, err := unix.Openat(dir, name, flags|unix.O_NOATIME, 0)
+	if errors.Is(err, unix.EPERM) {
+		return unix.Openat(dir, name, flags, 0)
+	}
+	return fd, err
 }
 
 // elfHeader is as much of an ELF file as tells its machine.
@@ -136,27 +192,35 @@ const elfHeader = 20
 
 // isProgram reports whether a file that begins so is one of the machine.
 func isProgram(header []byte, machine elf.Machine) bool {
-	return bytes.HasPrefix(header, []byte(elf.ELFMAG)) &&
+	return len(header) >= elfHeader && bytes.HasPrefix(header, []byte(elf.ELFMAG)) &&
 		elf.Data(header[elf.EI_DATA]) == elf.ELFDATA2LSB &&
 		elf.Machine(binary.LittleEndian.Uint16(header[18:elfHeader])) == machine
 }
 
 // isTool reports whether a native program comes from the view: it is one of its
 // files, or was made from one, since only a tool has its loader there.
-func (s *scanner) isTool(file *os.File) (bool, error) {
-	if strings.HasPrefix(interpreter(file), dispatch.Dir+"/") {
+func (s *scanner) isTool(head []byte, whole io.Reader) (bool, error) {
+	if strings.HasPrefix(interpreter(head), dispatch.Dir+"/") {
 		return true, nil
 	}
 	hash := sha256.New()
-	if _, err := io.Copy(hash, io.NewSectionReader(file, 0, 1<<62)); err != nil {
+	if _, err := io.Copy(hash, whole); err != nil {
 		return false, err
 	}
 	return s.has(hex.EncodeToString(hash.Sum(nil))), nil
 }
 
-// interpreter is the loader that a program names; empty if it names none.
-func interpreter(file io.ReaderAt) string {
-	program, err := elf.NewFile(file)
+// interpreter is the loader that a program names, by its beginning: linkers put the name
+// behind the program headers. It is empty if it names none.
+func interpreter(head []byte) string {
+	if len(head) < 64 {
+		return ""
+	}
+	// The section headers are at the end of the file, where debug/elf would look.
+	cut := bytes.Clone(head)
+	clear(cut[0x28:0x30])
+	clear(cut[0x3a:0x40])
+	program, err := elf.NewFile(bytes.NewReader(cut))
 	if err != nil {
 		return ""
 	}

@@ -51,6 +51,11 @@ func TestScan(t *testing.T) {
 		"usr/bin/stolen": tool, "stolen too": tool, "usr/bin/own": elfOf(native, "own"), "usr/bin/target": elfOf(other, ""),
 		"short": "\x7fELF", "empty": "", "text": "tool",
 	})
+	scan := func(root *rootfs, began time.Time, has func(string) bool) (findings, error) {
+		s := newScanner(has)
+		err := s.layer(root, began)
+		return s.findings, err
+	}
 	if err := os.Symlink("stolen", filepath.Join(dir, "usr/bin/link")); err != nil {
 		t.Fatal(err)
 	}
@@ -82,8 +87,9 @@ func BenchmarkScan(b *testing.B) {
 	}
 	root := &rootfs{upper: tree(b, files)}
 	for b.Loop() {
-		if found, err := scan(root, time.Now(), func(string) bool { return false }); err != nil || found.files != 5000 {
-			b.Fatal(found, err)
+		found := newScanner(func(string) bool { return false })
+		if err := found.layer(root, time.Now()); err != nil || found.files != 5000 {
+			b.Fatal(found.files, err)
 		}
 	}
 }

@@ -168,8 +168,9 @@ func (r *run) end(ctx context.Context, call call, err error) error {
 // judge looks at what a step with tools left, and denies them to one that does not
 // get on with them.
 func (r *run) judge(ctx context.Context, call call, record *dispatch.Step, tools Contents, err error) error {
+	leaked := r.search(ctx, call.mounts, record, tools, err == nil)
 	if err == nil {
-		err = r.scan(ctx, record, tools)
+		err = leaked
 	}
 	differs := false
 	if err == nil && record.Hits > 0 && rand.Float64() < r.mode.verify {
@@ -200,25 +201,34 @@ func (r *run) contents(ctx context.Context) Contents {
 	return contents
 }
 
-// scan looks for tools in the layer.
-func (r *run) scan(ctx context.Context, record *dispatch.Step, tools Contents) error {
+// search looks for tools in what the step left: in its layer, if it gets one, and in its
+// cache mounts, which stay whatever becomes of it.
+func (r *run) search(ctx context.Context, mounts []executor.Mount, record *dispatch.Step, tools Contents, layer bool) error {
 	began := time.Now()
-	found, err := scan(r.root, r.began, tools.Has)
-	log := bklog.G(ctx).WithField("files", found.files).WithField("native", found.native).WithField("duration", time.Since(began))
-	switch {
+	s := newScanner(tools.Has)
+	var err error
+	if layer {
+		err = s.layer(r.root, r.began)
+	}
+	leak := &LeakError{Architecture: r.emulator.Architecture, InLayer: len(s.leaks)}
+	record.NativeFiles = s.native
+	cachesErr := r.searchCaches(context.WithoutCancel(ctx), s, mounts, leak)
+	log := bklog.G(ctx).WithField("files", s.files).WithField("native", s.native).WithField("duration", time.Since(began))
+	switch err = errors.Join(err, cachesErr); {
 	case err != nil:
-		// Without having looked, nothing is known against the layer.
-		log.WithError(err).Warn("looking for native tools in a layer")
-	case found.partial:
-		log.Warn("looked for native tools in a part of a layer only: it has too many files")
+		// Without having looked, nothing is known against what it left.
+		log.WithError(err).Warn("looking for native tools in what a step left")
+	case s.partial:
+		log.Warn("looked for native tools in a part only of what a step left: it is too much")
 	default:
-		log.Debug("looked for native tools in a layer")
+		log.Debug("looked for native tools in what a step left")
 	}
-	record.Leaks, record.NativeFiles = found.leaks, found.native
-	if len(found.leaks) > 0 {
-		return &LeakError{Architecture: r.emulator.Architecture, Paths: found.leaks}
+	record.Leaks, leak.Paths = s.leaks, s.leaks
+	if len(s.leaks) == 0 {
+		return nil
 	}
-	return nil
+	log.WithError(leak).Warn("a step left native tools") // which a step that failed otherwise does not tell
+	return leak
 }
 
 // tell sends the record to whoever follows the step.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/moby/buildkit/frontend"
 	"github.com/moby/buildkit/session"
@@ -150,21 +151,28 @@ func (w *Worker) view(emulator Emulator, all bool) *View {
 	return view
 }
 
-// LeakError is a step that left native tools in its layer.
+// LeakError is a step that left native tools in its layer or in its cache mounts.
 type LeakError struct {
 	Architecture string
-	Paths        []string
+	Paths        []string // as the step has them
+	InLayer      int      // how many of them, the first, are in the layer
+	Kept         error    // why not all of those in caches are deleted
 }
 
 func (e *LeakError) Error() string {
-	const most = 5
-	paths, more := e.Paths, ""
-	if len(paths) > most {
-		more = fmt.Sprintf(" and %d more", len(paths)-most)
-		paths = paths[:most]
+	var paths []string
+	for _, path := range e.Paths {
+		paths = append(paths, strconv.Quote(path))
 	}
-	return fmt.Sprintf("keeping native tools out of a linux/%s layer: the step copied %q%s from %s; build again, which runs it without tools, or with --assist=off",
-		e.Architecture, paths, more, dispatch.Dir)
+	caches := ""
+	switch {
+	case e.Kept != nil:
+		caches = fmt.Sprintf("; a cache mount still has some (%v): empty the caches with `mabuild engine prune`", e.Kept)
+	case e.InLayer < len(e.Paths):
+		caches = "; in cache mounts they are deleted"
+	}
+	return fmt.Sprintf("keeping native tools out of what a linux/%s step leaves: it copied %s from %s%s; build again, which runs it without tools, or with --assist=off",
+		e.Architecture, few(paths), dispatch.Dir, caches)
 }
 
 // View is the native tools for an architecture, held until it is released. It grows

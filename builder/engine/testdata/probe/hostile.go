@@ -1,7 +1,9 @@
 package main
 
 import (
+	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -9,7 +11,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -37,6 +41,8 @@ func hostile(order string, args []string) error {
 		return os.Setenv(args[0], args[1])
 	case "tree": // FROM TO
 		return copyTree(args[0], args[1])
+	case "pack": // DIR ARCHIVE, of the files, compressed if it ends in gz
+		return pack(args[0], args[1])
 	case "rebuild": // FROM TO, with BUILD-ID in place of BUILD-ID
 		return rebuild(args[0], args[1], args[2], args[3])
 	case "chroot": // DIR PROGRAM ARGS
@@ -76,6 +82,44 @@ func copyTree(from, to string) error {
 		}
 		return nil
 	})
+}
+
+func pack(from, to string) error {
+	var archive bytes.Buffer
+	w := tar.NewWriter(&archive)
+	err := filepath.WalkDir(from, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := os.Lstat(path)
+		if err != nil || !info.Mode().IsRegular() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if err := w.WriteHeader(&tar.Header{Name: path[1:], Size: int64(len(text)), Mode: 0o755}); err != nil {
+			return err
+		}
+		_, err = w.Write(text)
+		return err
+	})
+	if err = errors.Join(err, w.Close()); err != nil {
+		return err
+	}
+	if strings.HasSuffix(to, "gz") {
+		plain := slices.Clone(archive.Bytes())
+		archive.Reset()
+		z := gzip.NewWriter(&archive)
+		if _, err := z.Write(plain); err != nil {
+			return err
+		}
+		if err := z.Close(); err != nil {
+			return err
+		}
+	}
+	return os.WriteFile(to, archive.Bytes(), 0o644)
 }
 
 func rebuild(from, to, old, fresh string) error {
