@@ -136,8 +136,10 @@ func (m *Maker) want(recipe boxes.Recipe) {
 	defer m.mu.Unlock()
 	key, queue := recipe, m.bases
 	if !recipe.OfBase() {
-		// Stages on different images of one suite want the same.
-		key.Base, queue = "", m.wanted
+		queue = m.wanted
+	}
+	if !recipe.OfImage() {
+		key.Base = "" // stages on different images of one suite want the same
 	}
 	if m.tried[key] {
 		return
@@ -152,7 +154,7 @@ func (m *Maker) want(recipe boxes.Recipe) {
 // try makes a toolbox if it can be made, and tells the log.
 func (m *Maker) try(ctx context.Context, recipe boxes.Recipe) {
 	log := m.opts.Logger.With("suite", recipe.Suite, "platform", recipe.Platform)
-	if recipe.OfBase() && m.isThere(ctx, recipe) {
+	if recipe.OfImage() && m.isThere(ctx, recipe) {
 		log.DebugContext(ctx, "the toolbox of the image is there")
 		return
 	}
@@ -162,7 +164,25 @@ func (m *Maker) try(ctx context.Context, recipe boxes.Recipe) {
 		log.InfoContext(ctx, "there is no toolbox; programs stay emulated", "error", err)
 	default:
 		log.InfoContext(ctx, "made a toolbox", "tools", len(box.Box.Tools))
+		if more, ok := m.more(ctx, recipe); ok {
+			m.want(more)
+		}
 	}
+}
+
+// more returns what an image wants now that another toolbox is there: compilers of an
+// archive that is newer may not go with its libraries.
+func (m *Maker) more(ctx context.Context, made boxes.Recipe) (boxes.Recipe, bool) {
+	missing, err := m.missing(ctx, made.Base, made.Platform)
+	if err != nil {
+		m.opts.Logger.InfoContext(ctx, "looking for what else an image wants", "image", made.Base, "error", err)
+	}
+	for _, suite := range missing {
+		if recipe := m.recipe(suite, made.Base, made.Platform); recipe.OfImage() && !recipe.OfBase() {
+			return recipe, true
+		}
+	}
+	return boxes.Recipe{}, false
 }
 
 // next waits for what to make, first of all what takes seconds.
@@ -183,12 +203,17 @@ func (m *Maker) next(ctx context.Context) (recipe boxes.Recipe, ok bool) {
 // isThere reports whether the store has the toolbox of an image. A step that has
 // upgraded the packages of its image wants one of its own, which cannot be made.
 func (m *Maker) isThere(ctx context.Context, recipe boxes.Recipe) bool {
-	var missing []string
-	err := m.read(ctx, recipe.Base, recipe.Platform, func(target ocispec.Platform, file func(string) ([]byte, error)) (err error) {
-		missing, err = m.opts.Store.Missing(target.Architecture, file)
+	missing, err := m.missing(ctx, recipe.Base, recipe.Platform)
+	return err == nil && !slices.Contains(missing, recipe.Suite)
+}
+
+// missing names the toolboxes that an image wants and that are not there.
+func (m *Maker) missing(ctx context.Context, ref, platform string) (missing []string, err error) {
+	err = m.read(ctx, ref, platform, func(target ocispec.Platform, file func(string) ([]byte, error)) (err error) {
+		missing, err = m.opts.Store.Missing(target.Architecture, m.opts.OptIn, file)
 		return err
 	})
-	return err == nil && !slices.Contains(missing, recipe.Suite)
+	return missing, err
 }
 
 // Make makes a toolbox and installs it. Errors are those of the build, of the store,
@@ -228,13 +253,21 @@ func (m *Maker) MakeAll(ctx context.Context, ref, platform string) ([]boxes.Inst
 	if len(wanted.Suites) == 0 {
 		return nil, fmt.Errorf("making toolboxes of %s: %s", ref, wanted.Reason)
 	}
-	var made []boxes.Installed
+	var recipes []boxes.Recipe
 	for _, suite := range wanted.Suites {
-		box, err := m.Make(ctx, m.recipe(suite, ref, platform))
+		recipes = append(recipes, m.recipe(suite, ref, platform))
+	}
+	var made []boxes.Installed
+	for len(recipes) > 0 {
+		box, err := m.Make(ctx, recipes[0])
 		if err != nil {
 			return made, err
 		}
 		made = append(made, box)
+		if more, ok := m.more(ctx, recipes[0]); ok && !slices.Contains(recipes, more) {
+			recipes = append(recipes, more)
+		}
+		recipes = recipes[1:]
 	}
 	return made, nil
 }

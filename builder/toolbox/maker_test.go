@@ -86,6 +86,11 @@ func TestObserve(t *testing.T) {
 	if diff := cmp.Diff([]string{"trixie-base second", "trixie first"}, g.take(t, 2)); diff != "" {
 		t.Error(diff)
 	}
+	m.Observe(wants(t, "first", "trixie-install"))
+	m.Observe(wants(t, "second", "trixie-install"))
+	if diff := cmp.Diff([]string{"trixie-install first", "trixie-install second"}, g.take(t, 2)); diff != "" {
+		t.Error(diff)
+	}
 	m.Observe(wants(t, "third", "trixie", "go1.26.8"))
 	if diff := cmp.Diff([]string{"go1.26.8 third"}, g.take(t, 1)); diff != "" {
 		t.Errorf("what was tried is tried again:\n%s", diff)

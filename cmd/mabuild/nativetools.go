@@ -27,6 +27,9 @@ func (a assistance) toolText(program string) string {
 	if rule.Wide {
 		text = "native on 64-bit platforms where the engine has a toolbox for the base (mabuild toolbox ls)"
 	}
+	if rule.Class == toolbox.OptIn {
+		text += ": " + rule.Reason
+	}
 	switch {
 	case !known:
 		return "none are known"

@@ -9,8 +9,9 @@ import (
 
 func TestToolText(t *testing.T) {
 	const (
-		native = "native where the engine has a toolbox for the base (mabuild toolbox ls)"
-		wide   = "native on 64-bit platforms where the engine has a toolbox for the base (mabuild toolbox ls)"
+		native  = "native where the engine has a toolbox for the base (mabuild toolbox ls)"
+		openssl = ": digests and certificates are the same; what it says of its machine and speed is not"
+		wide    = "native on 64-bit platforms where the engine has a toolbox for the base (mabuild toolbox ls)"
 	)
 	for _, test := range []struct{ program, tools, want string }{
 		{"cc1", dispatch.AssistProven, native},
@@ -19,14 +20,15 @@ func TestToolText(t *testing.T) {
 		{"aarch64-linux-gnu-as", dispatch.AssistProven, native},
 		{"arm-linux-gnueabihf-ld.bfd", dispatch.AssistProven, native},
 		{"[", dispatch.AssistProven, native},
-		{"sh", dispatch.AssistProven, native},
+		{"sh", dispatch.AssistProven, wide},
 		{"x86_64-linux-gnu-ld", dispatch.AssistProven, native},
 		{"cc", dispatch.AssistProven, "none (the driver tells directories, and with -march=native the machine)"},
 		{"xz", dispatch.AssistProven, wide},
-		{"openssl", dispatch.AssistAll, native},
-		{"openssl", dispatch.AssistProven, "with --assist=all, " + native},
-		{"openssl", dispatch.AssistOff, "with --assist=all, " + native},
-		{"node", dispatch.AssistAll, "none yet (that waits for rules that know tsc and its like by their paths)"},
+		{"openssl", dispatch.AssistAll, native + openssl},
+		{"openssl", dispatch.AssistProven, "with --assist=all, " + native + openssl},
+		{"openssl", dispatch.AssistOff, "with --assist=all, " + native + openssl},
+		{"node", dispatch.AssistAll, native + ": for tsc and terser alone, which are JavaScript; process.arch tells the machine"},
+		{"javac", dispatch.AssistAll, "none yet (that waits for toolboxes with the directory that java finds its parts in; in images of a JDK, --assist=java has one)"},
 		{"make", dispatch.AssistAll, "none ($(MAKE_HOST) tells the machine)"},
 		{"go", dispatch.AssistProven, "native where recipe go knows the base and the command, as CGO_ENABLED=0 go build"},
 		{"perl", dispatch.AssistProven, "none (Config and @INC tell the machine; modules of the target do not load)"},

@@ -176,6 +176,7 @@ func newToolboxLayoutCommand() *cobra.Command {
 	flags.StringVar(&o.Base, "base", "", "root of the base for the target")
 	flags.StringVar(&o.Packages, "packages", "", "directory with packages of the target")
 	flags.StringArrayVar(&o.Expected, "expect", nil, "package of the target whose absence is recorded")
+	flags.BoolVar(&o.OptIn, "opt-in", false, "make the tools that must be asked for, too")
 	flags.BoolVar(&o.fetch, "fetch", false, "download the target's packages of libraries by apt-get")
 	return cmd
 }

@@ -55,13 +55,25 @@ func TestRules(t *testing.T) {
 			{"beside -include .gch", "", "-includes /src/pch.h", dispatch.Native},
 			{"beside -include .gch", "", "-inc /src/pch.h", dispatch.Native},
 
-			{"first -m compileall", "", "-m compileall", dispatch.Native},
-			{"first -m compileall", "", "-m compileall -q /lib", dispatch.Native},
-			{"first -m compileall", "", "-m", dispatch.Arguments},
-			{"first -m compileall", "", "-m compileal", dispatch.Arguments},
-			{"first -m compileall", "", "-m compileall2", dispatch.Arguments},
-			{"first -m compileall", "", "-c x -m compileall", dispatch.Arguments},
-			{"first -m compileall", "", "", dispatch.Arguments},
+			{"script -m -O compileall", "", "-m compileall", dispatch.Native},
+			{"script -m -O compileall", "", "-O -m compileall -q -c /lib", dispatch.Native},
+			{"script -m -O compileall", "", "compileall", dispatch.Native},
+			{"script -m -O compileall", "", "-O /lib/compileall other", dispatch.Native},
+			{"script -m -O compileall", "", "-m compileal", dispatch.Arguments},
+			{"script -m -O compileall", "", "-m compileall2", dispatch.Arguments},
+			{"script -m -O compileall", "", "-m compileall/", dispatch.Arguments},
+			{"script -m -O compileall", "", "-W -m compileall", dispatch.Arguments},
+			{"script -m -O compileall", "", "-Om compileall", dispatch.Arguments},
+			{"script -m -O compileall", "", "- compileall", dispatch.Arguments},
+			{"script -m -O compileall", "", "x compileall", dispatch.Arguments},
+			{"script -m -O compileall", "", "-m", dispatch.Arguments},
+			{"script -m -O compileall", "", "/", dispatch.Arguments},
+			{"script -m -O compileall", "", "", dispatch.Arguments},
+			{"script --size= tsc", "", "--size=1 bin/tsc -p", dispatch.Native},
+			{"script --size= tsc", "", "--size tsc", dispatch.Arguments},
+			{"script tsc --size=", "", "tsc", dispatch.Native},
+			{"script tsc --size=", "", "ts", dispatch.Arguments},
+			{"script tsc --size=", "", "--size= tsc", dispatch.Native},
 
 			{"set GOARCH", "GOARCH=arm64", "", dispatch.Native},
 			{"set GOARCH", "", "", dispatch.Environment},
@@ -113,6 +125,7 @@ func TestDamagedRules(t *testing.T) {
 			"Refuse -x\n":                        dispatch.Arguments,
 			" " + rule:                           dispatch.Arguments,
 			"filesystem\n":                       dispatch.Arguments,
+			"script \n":                          dispatch.Arguments,
 			rule + "\x00":                        dispatch.Arguments,
 			"refuse \x00\n":                      dispatch.Arguments,
 			"\xff\xfe\n":                         dispatch.Arguments,
@@ -248,6 +261,9 @@ func TestPlugin(t *testing.T) {
 		got := b.expect(t, dispatch.ExecFailed, b.command(t, "/program", "ld", "-plugin", lto))
 		if want := []string{"ld", "-plugin", lto}; !slices.Equal(want, got.View.Args) {
 			t.Errorf("arguments %q, want %q", got.View.Args, want)
+		}
+		if want := b.run(t, b.command(t, "/unknown", "ld")).View.Environment; !slices.Equal(want, got.View.Environment) {
+			t.Errorf("variables %q, want %q", got.View.Environment, want)
 		}
 	})
 }

@@ -167,6 +167,7 @@ func (b box) remove(t testing.TB, path string) {
 type view struct {
 	Arch        string
 	Args        []string
+	Environment []string
 	Dir         string
 	Name        string
 	UID, EUID   int
@@ -186,7 +187,7 @@ func (b box) command(t testing.TB, path string, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), path)
 	cmd.Args = args
-	cmd.Env = []string{"PATH=/"}
+	cmd.Env = []string{"PATH=/", "FIRST=1", "SECOND=2"} // QEMU changes the order
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: b.root, Pdeathsig: syscall.SIGKILL}
 	return cmd

@@ -93,11 +93,12 @@
 // # What a native program sees
 //
 // Arguments, environment, directory, descriptors, ids, limits, no_new_privs and
-// process id are those of the emulated one; nothing of the stub is left open.
-// AT_EXECFN and /proc/self/exe name the tool. Machine-dependent answers, of
-// uname(2) for example, are those of this machine: choosing programs that do not
-// ask is the toolbox's part. The build-id says what the linker made; a program that
-// was changed afterwards and kept its build-id counts as the original.
+// process id are those of the emulated one; nothing of the stub is left open. QEMU
+// turns the order of the variables around, and so does the stub. AT_EXECFN and
+// /proc/self/exe name the tool. Machine-dependent answers, of uname(2) for example, are
+// those of this machine: choosing programs that do not ask is the toolbox's part. The
+// build-id says what the linker made; a program that was changed afterwards and kept its
+// build-id counts as the original.
 //
 // # What is never done
 //

@@ -9,7 +9,9 @@ import (
 //
 //	set NAME            the variable has a value
 //	unset NAME          the variable is not in the environment
-//	first WORD...       the arguments begin with these
+//	script WORD...      the first argument that is no option is by its base name one of
+//	                    these, and so is every option before it; a word that ends with
+//	                    = stands for all that begin with it
 //	refuse TEXT         no argument begins with this
 //	beside TEXT SUFFIX  the argument behind TEXT names a file that has none beside it
 //	                    by the same name with the suffix
@@ -42,7 +44,7 @@ func checkRule(rule string) error {
 		known = count == 1 && !strings.Contains(operands, "=")
 	case "refuse", "plugin":
 		known = count == 1
-	case "first":
+	case "script":
 		known = count > 0
 	case "beside":
 		known = count == 2

@@ -9,7 +9,7 @@ import (
 )
 
 func TestFormatRules(t *testing.T) {
-	rules := []string{"set GOARCH", "unset G++_ROOT", "first -m compileall", "refuse -fopenmp", "beside -include .gch", "files", "only /usr/lib/x y", "only /usr/lib/x", "plugin 00ab"}
+	rules := []string{"set GOARCH", "unset G++_ROOT", "script -m -O compileall", "refuse -fopenmp", "beside -include .gch", "files", "only /usr/lib/x y", "only /usr/lib/x", "plugin 00ab"}
 	text, err := dispatch.FormatRules(rules)
 	if want := strings.Join(rules, "\n") + "\n"; err != nil || string(text) != want {
 		t.Errorf("got %q, %v; want %q", text, err, want)
@@ -19,7 +19,7 @@ func TestFormatRules(t *testing.T) {
 	}
 	for _, rule := range []string{
 		"", " ", "set", "set ", "set A=1", "set A B", " set A", "set  A", "set A ", "set A\n", "set A\nB", "set\tA", "set A\x00", "unset",
-		"first", "refuse", "refuse a b", "beside -include", "beside a b c", "files x", "Files", "only", "only x", "only /a b c", "plugin", "unknown x",
+		"script", "first -m", "refuse", "refuse a b", "beside -include", "beside a b c", "files x", "Files", "only", "only x", "only /a b c", "plugin", "unknown x",
 	} {
 		if text, err := dispatch.FormatRules([]string{"files", rule}); err == nil {
 			t.Errorf("%q is written as %q", rule, text)
@@ -40,6 +40,7 @@ func TestFormatRules(t *testing.T) {
 // Whatever the rules are, there is a line for each, and the stub reads all of it.
 func FuzzFormatRules(f *testing.F) {
 	f.Add("set GOARCH|refuse -fopenmp")
+	f.Add("script -m --max= tsc|unset NODE_OPTIONS")
 	f.Add("only /usr/lib/bfd-plugins liblto_plugin.so|beside -include .gch|files")
 	f.Fuzz(func(t *testing.T, joined string) {
 		rules := strings.Split(joined, "|")

@@ -55,9 +55,10 @@ type Kind string
 
 // The kinds of toolboxes.
 const (
-	Base   Kind = "base"   // packages of Debian and Ubuntu that an image brings
-	Debian Kind = "debian" // packages of their archives, and what an image brings
-	Go     Kind = "go"     // the tool directory of a Go installation
+	Base    Kind = "base"    // packages of Debian and Ubuntu that an image brings
+	Install Kind = "install" // compilers of their archives, with the libraries of an image
+	Debian  Kind = "debian"  // packages of their archives, and what an image brings
+	Go      Kind = "go"      // the tool directory of a Go installation
 )
 
 // Box is what a toolbox says of itself in its box.json. It lists every file, so its
@@ -70,6 +71,7 @@ type Box struct {
 	Host    string    `json:"host"`  // of its own programs
 	Slot    string    `json:"slot"`  // one character: the directory that its programs are bound to
 	Policy  string    `json:"policy"`
+	OptIn   bool      `json:"opt_in,omitempty"` // made with the tools that must be asked for, too
 	Tools   []Tool    `json:"tools"`
 	Refused []Refusal `json:"refused,omitempty"`
 	// Packages are those of the target that the tools stand for or need libraries of,
@@ -178,7 +180,7 @@ func (b *Box) check() error {
 	if !isWord(b.Suite) || !isWord(b.Arch) || !isWord(b.Host) || len(b.Slot) != 1 || !isWord(b.Slot) {
 		return fmt.Errorf("%w: suite %q, architecture %q on %q, slot %q", ErrDamaged, b.Suite, b.Arch, b.Host, b.Slot)
 	}
-	if b.Kind != Base && b.Kind != Debian && b.Kind != Go {
+	if b.Kind != Base && b.Kind != Install && b.Kind != Debian && b.Kind != Go {
 		return fmt.Errorf("%w: kind %q", ErrDamaged, b.Kind)
 	}
 	files, err := b.checkFiles()

@@ -13,7 +13,7 @@ dpkg --add-architecture {{.Target}}
 {{- if .Ports}}
 sed -i -E 's/^deb (\[[^]]*\] )?http/deb [arch={{.Host}}] http/' /etc/apt/sources.list 2>/dev/null
 sed -i -E '/^Types: deb/a Architectures: {{.Host}}' /etc/apt/sources.list.d/*.sources 2>/dev/null
-for pocket in {{.Suite}} {{.Suite}}-updates {{.Suite}}-security; do
+for pocket in {{.Release}} {{.Release}}-updates {{.Release}}-security; do
 	echo "deb [arch={{.Target}} signed-by=/usr/share/keyrings/ubuntu-archive-keyring.gpg] {{.Ports}} $pocket main universe"
 done >/etc/apt/sources.list.d/mabuild.list
 {{- end}}
@@ -33,7 +33,7 @@ true
 END
 RUN --mount=from=base,target=/run/mabuild/base --mount=from=mabuild,target=/run/mabuild/program \
     /run/mabuild/program/mabuild toolbox layout --suite {{.Suite}} --host {{.Host}} --target {{.Target}} \
-    --base /run/mabuild/base --packages /packages --fetch{{range .Expected}} --expect {{.}}{{end}} /toolbox
+    --base /run/mabuild/base --packages /packages --fetch{{if .OptIn}} --opt-in{{end}}{{range .Expected}} --expect {{.}}{{end}} /toolbox
 
 FROM scratch
 COPY --from=made /toolbox /

@@ -21,22 +21,28 @@
 // The build takes the image that the user's own step runs on, for the host and for
 // the target. Of the target's nothing is executed, its files are read. An image is
 // older than the archive that it was made from, and a tool goes with the libraries of
-// one of them alone, so there are two toolboxes of a release with slots of their own:
+// one of them alone, so there are up to three toolboxes of a release with slots of
+// their own:
 //
-//	trixie-base  what the image brings, with the libraries of the untouched native
-//	             image: seconds, without a network. Another image wants another one
-//	             ([Store.Missing]).
-//	trixie       what the archive has by now, and the compilers: those that cross are
-//	             installed on the native image, which that upgrades in part, and the
-//	             target's own packages are downloaded
+//	trixie-base     what the image brings, with the libraries of the untouched native
+//	                image: seconds, without a network. Another image wants another one
+//	                ([Store.Missing]).
+//	trixie          what the archive has by now, and the compilers: those that cross are
+//	                installed on the native image, which that upgrades in part, and the
+//	                target's own packages are downloaded
+//	trixie-install  the compilers again, installed on the native image without any
+//	                upgrade, as steps do that begin with the image. It is made where the
+//	                archive has another version of a library that they load: after every
+//	                security update of zlib, until the image is made anew
 //
 // What cannot be had is left out, and the toolbox says so.
 //
 // # Classes
 //
 // The tools of class proven are on where nothing else is said. Those of class optin
-// must be asked for; of them only openssl is in toolboxes now, the table says what the
-// others wait for. What is never native, and why, is in the table as well.
+// must be asked for, and are only in toolboxes that were made for somebody who did: they
+// are as large as all others. The table says what some of them wait for. What is never
+// native, and why, is in the table as well.
 //
 // # The twin rule
 //
@@ -86,6 +92,18 @@
 // one of Go's tools without GOARCH in the environment, for which it compiles for the
 // machine that it runs on. The go command always sets it.
 //
+// Interpreters that were asked for are emulated unless the script that they are started
+// with is by its name one of these, behind options that are known and have no operand:
+//
+//	python3.X  -m compileall, -m py_compile, and the files of these modules; not with -j,
+//	           PYTHONPATH, PYTHONHOME, PYTHONPLATLIBDIR
+//	node       tsc, terser; not with NODE_OPTIONS, NODE_V8_COVERAGE, NODE_COMPILE_CACHE
+//
+// Python's bytecode is the same: compared were the 598 modules of Debian 13's and the 544
+// of Debian 12's by -m, and some 220 of them by the file. What a module is loaded with could change the
+// flags of references in it, and natively the same modules are loaded. What python
+// does before the script, as lines of .pth files have it, it does natively.
+//
 // Precompiled headers belong to one compiler, by a checksum of it. A native compiler
 // ignores one that QEMU has made: it reads the header itself and writes the same code,
 // but warns with -Winvalid-pch, and -MD then lists the header, which it else does not.
@@ -112,7 +130,7 @@
 // build is checked file by file before it gets a name; later, a file that was written
 // to is noticed by its size, mode or time, and the view is not used.
 //
-// A view is all toolboxes of an architecture, those of images first, else the newest; a
+// A view is all toolboxes of an architecture, those for images first, else the newest; a
 // tool joins it if all that it needs is there with the bytes that it was made with. A
 // view is there before any toolbox is, and only grows: a step that has it mounted finds
 // what is installed while it runs. First come the files of a tool, then the directory of

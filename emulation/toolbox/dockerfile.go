@@ -39,7 +39,7 @@ func (r Recipe) Dockerfile() (string, error) {
 	}
 	host, target, err := r.machines()
 	if err == nil && suite.Kind != Go {
-		err = shown(strings.TrimSuffix(suite.Name, ofBase), target)
+		err = shown(suite.release(), target)
 	}
 	if err != nil {
 		return "", &Error{Op: "making a toolbox of " + r.Suite, Err: err, Hint: "Its steps stay emulated."}
@@ -50,12 +50,12 @@ func (r Recipe) Dockerfile() (string, error) {
 	if r.Fresh != "" && !isWord(r.Fresh) {
 		return "", &Error{Op: "making a toolbox of " + r.Suite, Err: fmt.Errorf("%q is no word", r.Fresh), Hint: "Use a date, 2026-07-01."}
 	}
-	data := recipeData{Recipe: r, HostPlatform: "linux/" + host.arch, Host: host.arch, Target: target.arch}
+	data := recipeData{Recipe: r, Release: suite.release(), HostPlatform: "linux/" + host.arch, Host: host.arch, Target: target.arch}
 	text := imageDockerfile
 	if suite.Kind != Go {
 		data.Host, data.Target = host.debian, target.debian
 	}
-	if suite.Kind == Debian {
+	if suite.Kind == Debian || suite.Kind == Install {
 		text = debianDockerfile
 		data.choose(suite, target, r.OptIn)
 	}
@@ -76,6 +76,8 @@ func shown(release string, target machine) error {
 		return nil
 	}
 	switch {
+	case release == "bullseye" || release == "focal":
+		return fmt.Errorf("its C library, older than 2.34, finds names of users by a module that a toolbox lacks: %w", ErrUnsuited)
 	case target.debian == "arm64":
 		return nil
 	case target.debian == "armhf" && release == "bookworm":
@@ -88,6 +90,7 @@ func shown(release string, target machine) error {
 type recipeData struct {
 	Recipe
 	HostPlatform string
+	Release      string
 	Host, Target string   // as the kind of toolbox calls them
 	Ports        string   // another archive for the target's packages
 	Native       []string // packages to install
@@ -97,9 +100,18 @@ type recipeData struct {
 
 // OfBase reports whether the toolbox is made of the image alone: in seconds, without a
 // network, and for that image only.
-func (r Recipe) OfBase() bool {
+func (r Recipe) OfBase() bool { return r.kind() == Base }
+
+// OfImage reports whether the toolbox is made for that image, and others of the release
+// want their own.
+func (r Recipe) OfImage() bool { return r.kind() == Base || r.kind() == Install }
+
+func (r Recipe) kind() Kind {
 	suite, err := LookupSuite(r.Suite)
-	return err == nil && suite.Kind == Base
+	if err != nil {
+		return ""
+	}
+	return suite.Kind
 }
 
 func (r Recipe) machines() (host, target machine, err error) {
@@ -123,9 +135,12 @@ func (r Recipe) machines() (host, target machine, err error) {
 func (d *recipeData) choose(suite Suite, target machine, optIn bool) {
 	cross := strings.ReplaceAll(target.triplet, "_", "-")
 	binutils := "binutils-" + cross
-	tools := []string{"bzip2", "coreutils", "dash", "diffutils", "dpkg", "findutils", "grep", "gzip", "sed", "tar", "xz-utils", "zstd"}
+	var tools []string
+	if suite.Kind == Debian {
+		tools = []string{"bzip2", "coreutils", "dash", "diffutils", "dpkg", "findutils", "grep", "gzip", "sed", "tar", "xz-utils", "zstd"}
+	}
 	if optIn {
-		tools = append(tools, "openssl")
+		tools = append(tools, "nodejs", "openssl", "python"+suite.Python+"-minimal")
 	}
 	d.Native = append(d.Native, binutils)
 	d.Expected = append(d.Expected, binutils)
@@ -149,7 +164,7 @@ func (d *recipeData) choose(suite Suite, target machine, optIn bool) {
 
 // isUbuntu reports whether a suite has the foreign architectures in an archive apart.
 func isUbuntu(suite Suite) bool {
-	switch suite.Name {
+	switch suite.release() {
 	case "focal", "jammy", "noble", "plucky", "questing":
 		return true
 	}

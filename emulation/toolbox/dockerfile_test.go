@@ -18,11 +18,12 @@ var update = flag.Bool("update", false, "write the golden files")
 
 func TestDockerfile(t *testing.T) {
 	for name, recipe := range map[string]toolbox.Recipe{
-		"trixie-arm64":      {Suite: "trixie", Base: "debian:trixie@sha256:0000000000000000000000000000000000000000000000000000000000000000", Platform: "linux/arm64", Host: "amd64"},
-		"trixie-armv7":      {Suite: "trixie", Base: "debian:trixie-slim", Platform: "linux/arm/v7", Host: "amd64"},
-		"trixie-base-arm64": {Suite: "trixie-base", Base: "debian:trixie@sha256:0000000000000000000000000000000000000000000000000000000000000000", Platform: "linux/arm64", Host: "amd64"},
-		"noble-arm64":       {Suite: "noble", Base: "ubuntu:24.04", Platform: "linux/arm64", Host: "amd64", OptIn: true, Fresh: "2026-07-01"},
-		"go-arm64":          {Suite: "go1.26.8", Base: "golang:1.26", Platform: "linux/arm64", Host: "amd64"},
+		"trixie-arm64":         {Suite: "trixie", Base: "debian:trixie@sha256:0000000000000000000000000000000000000000000000000000000000000000", Platform: "linux/arm64", Host: "amd64"},
+		"trixie-armv7":         {Suite: "trixie", Base: "debian:trixie-slim", Platform: "linux/arm/v7", Host: "amd64"},
+		"trixie-install-arm64": {Suite: "trixie-install", Base: "debian:trixie-slim", Platform: "linux/arm64", Host: "amd64", Fresh: "2026-07-01"},
+		"trixie-base-arm64":    {Suite: "trixie-base", Base: "debian:trixie@sha256:0000000000000000000000000000000000000000000000000000000000000000", Platform: "linux/arm64", Host: "amd64"},
+		"noble-arm64":          {Suite: "noble", Base: "ubuntu:24.04", Platform: "linux/arm64", Host: "amd64", OptIn: true, Fresh: "2026-07-01"},
+		"go-arm64":             {Suite: "go1.26.8", Base: "golang:1.26", Platform: "linux/arm64", Host: "amd64"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := recipe.Dockerfile()
@@ -61,6 +62,7 @@ func TestDockerfileRefused(t *testing.T) {
 		"unknown suite":        {Suite: "woody", Base: "debian", Platform: "linux/arm64", Host: "amd64"},
 		"unknown architecture": {Suite: "trixie", Base: "debian", Platform: "linux/vax", Host: "amd64"},
 		"unknown host":         {Suite: "trixie", Base: "debian", Platform: "linux/arm64", Host: "vax"},
+		"names of users":       {Suite: "bullseye-base", Base: "debian:11", Platform: "linux/arm64", Host: "amd64"},
 		"dates of 32 bits":     {Suite: "bookworm-base", Base: "debian", Platform: "linux/arm/v7", Host: "amd64"},
 		"another release":      {Suite: "noble", Base: "ubuntu:24.04", Platform: "linux/s390x", Host: "amd64"},
 		"armel":                {Suite: "trixie", Base: "debian", Platform: "linux/arm/v6", Host: "amd64"},

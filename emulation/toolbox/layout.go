@@ -34,6 +34,8 @@ type LayoutOptions struct {
 	// Expected are the names of packages of the target; one that is not there is
 	// recorded.
 	Expected []string
+	// OptIn takes the tools that must be asked for, too.
+	OptIn bool
 	// Log gets a line for each refusal; nil discards them.
 	Log io.Writer
 }
@@ -68,7 +70,7 @@ func layout(ctx context.Context, o LayoutOptions) (*Box, error) {
 	}
 	box := &Box{
 		Format: format, Kind: l.suite.Kind, Suite: o.Suite, Arch: l.target.arch, Host: l.host.arch, Slot: l.slot,
-		Policy: PolicyVersion(), Tools: tools, Refused: l.refused, Packages: l.packages,
+		Policy: PolicyVersion(), OptIn: o.OptIn, Tools: tools, Refused: l.refused, Packages: l.packages,
 	}
 	for _, refusal := range l.refused {
 		if o.Log != nil {
@@ -180,12 +182,16 @@ func (r Refusal) String() string {
 
 // choose finds the programs that the policy allows and that have a twin.
 func (l *layouter) choose(ctx context.Context) error {
-	for _, t := range l.trees {
+	trees := l.trees
+	if l.suite.Kind == Install && l.Base != "" {
+		trees = trees[1:] // what the image itself has is in the toolbox of that
+	}
+	for _, t := range trees {
 		for _, pkg := range t.packages {
 			if err := context.Cause(ctx); err != nil {
 				return err
 			}
-			if !isWanted(pkg.Name) || pkg.Architecture != l.target.debian {
+			if !isWanted(pkg.Name, l.OptIn) || pkg.Architecture != l.target.debian {
 				continue
 			}
 			if err := l.choosePackage(t, pkg); err != nil {
@@ -234,6 +240,7 @@ func (p Package) described() string { return p.Source + " " + p.Version }
 func (l *layouter) candidate(t *tree, pkg Package, name string, files []string) (candidate, bool) {
 	base := path.Base(name)
 	rule, ok := ruleFor(l.target, pkg.Name, base)
+	ok = ok && (rule.Class == Proven || l.OptIn)
 	if base == pluginName && strings.HasPrefix(pkg.Name, "gcc-") {
 		ok = true
 	}

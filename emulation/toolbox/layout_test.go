@@ -253,6 +253,26 @@ func TestLayoutTwice(t *testing.T) {
 	}
 }
 
+// Tools that must be asked for are in no toolbox that nobody asked for them.
+func TestLayoutOptIn(t *testing.T) {
+	o := options(t)
+	python := func(program testELF) testPackage {
+		return testPackage{control: "Package: python3.13-minimal\nVersion: 3.13.5-2\nSource: python3.13", files: map[string]testELF{"usr/bin/python3.13": program}}
+	}
+	o.Native = makeRoot(t, "amd64", append(native(), python(testELF{machine: x86, interp: x86Ld, needs: []string{"libc.so.6"}}))...)
+	o.Base = makeRoot(t, "arm64", append(base(), python(testELF{machine: arm, buildID: id(20)}))...)
+	for _, o.OptIn = range []bool{false, true} {
+		o.Out = filepath.Join(t.TempDir(), "box")
+		box, err := toolbox.Layout(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tool, ok := tools(box)["/usr/bin/python3.13"]; ok != o.OptIn || box.OptIn != o.OptIn || ok && tool.Class != toolbox.OptIn {
+			t.Errorf("asked for is %t, the toolbox says %t, and python is %+v", o.OptIn, box.OptIn, tool)
+		}
+	}
+}
+
 // Debian 12: gcc's cross compiler lacks a fix that the target's has. With the
 // compiler goes its LTO plugin, and without that the binutils.
 func TestLayoutBookworm(t *testing.T) {

@@ -50,9 +50,38 @@ func bfdLimits() []string {
 	}
 }
 
+// dpkgLimits leave out what tells the machine, and what zstd does not do the same on.
+func dpkgLimits() []string {
+	return []string{
+		"refuse --vers",
+		"s390x: refuse -Zzstd", "s390x: refuse zstd", "s390x: unset DPKG_DEB_COMPRESSOR_TYPE",
+	}
+}
+
 // goLimits hold Go's tools to what the go command sets: without it they compile for
 // the machine that they run on, or for the one that they were built on.
 func goLimits() []string { return []string{"set GOARCH", "arm: set GOARM"} }
+
+// pythonLimits leave the compilation to bytecode: by -m or, as Debian's packages start it
+// at first, by the file of the module.
+func pythonLimits() []string {
+	return []string{
+		"script -m -B -E -I -O -OO -S -b -q -s -u compileall py_compile compileall.py py_compile.py",
+		// For further processes it loads a module that is the target's.
+		"refuse -j", "refuse -qj", "refuse -fj", "refuse --w",
+		"unset PYTHONPATH", "unset PYTHONHOME", "unset PYTHONPLATLIBDIR",
+	}
+}
+
+// nodeLimits leave programs that are JavaScript alone, without what Node can be told to
+// load before them. From Node 22 on, new versions of tsc keep compiled code of the machine
+// in the directory for temporary files, unless NODE_DISABLE_COMPILE_CACHE is set.
+func nodeLimits() []string {
+	return []string{
+		"script --max-old-space-size= --max_old_space_size= --no-warnings tsc tsc.js terser",
+		"unset NODE_OPTIONS", "unset NODE_V8_COVERAGE", "unset NODE_COMPILE_CACHE",
+	}
+}
 
 // limitsOf returns the rules for a tool of a box, as today's policy has them.
 func limitsOf(rule Rule, box *Box, tool *Tool) ([]string, error) {

@@ -35,6 +35,8 @@ func limitedBox(arch string) (*toolbox.Box, []boxFile) {
 	}
 	add(6, "go", "/usr/local/go/pkg/tool/linux_arm64/compile")
 	add(7, "go", "/usr/local/go/pkg/tool/linux_arm64/pack")
+	add(8, "python3.13-minimal", "/usr/bin/python3.13")
+	add(9, "nodejs", "/usr/bin/node")
 	return box, files
 }
 
@@ -102,6 +104,38 @@ func TestLimitsOfArm(t *testing.T) {
 	defer func() { _ = v.Release() }()
 	if diff := cmp.Diff([]string{"set GOARCH", "set GOARM"}, limits(t, v, id(6))); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// Interpreters that are asked for run scripts that are known, and nothing else.
+func TestLimitsOfScripts(t *testing.T) {
+	store := toolbox.Open(t.TempDir())
+	box, files := limitedBox("arm64")
+	if _, err := store.Install(t.Context(), bytes.NewReader(pack(t, box, files)), ""); err != nil {
+		t.Fatal(err)
+	}
+	v, err := store.View("arm64", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = v.Release() }()
+	for buildID, want := range map[string][]string{
+		id(8): {
+			"script -m -B -E -I -O -OO -S -b -q -s -u compileall py_compile compileall.py py_compile.py",
+			"refuse -j", "refuse -qj", "refuse -fj", "refuse --w",
+			"unset PYTHONPATH", "unset PYTHONHOME", "unset PYTHONPLATLIBDIR",
+		},
+		id(9): {
+			"script --max-old-space-size= --max_old_space_size= --no-warnings tsc tsc.js terser",
+			"unset NODE_OPTIONS", "unset NODE_V8_COVERAGE", "unset NODE_COMPILE_CACHE",
+		},
+	} {
+		if diff := cmp.Diff(want, limits(t, v, buildID)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", buildID, diff)
+		}
+		if _, ok := contents(t, view(t, store)).Tool(buildID); ok {
+			t.Errorf("%s is native where nobody asked", buildID)
+		}
 	}
 }
 

@@ -27,11 +27,15 @@ func TestMissing(t *testing.T) {
 		"etc/os-release":      {Data: []byte("ID=debian\nVERSION_CODENAME=trixie\n")},
 		"var/lib/dpkg/status": {Data: []byte("Package: liblzma5\nStatus: install ok installed\nVersion: 5.4.1-1\n")},
 	}
-	check := func(arch string, want ...string) {
+	checkAll := func(all bool, arch string, want ...string) {
 		t.Helper()
-		if got, err := store.Missing(arch, base.ReadFile); err != nil || !slices.Equal(got, want) {
+		if got, err := store.Missing(arch, all, base.ReadFile); err != nil || !slices.Equal(got, want) {
 			t.Errorf("missing for %s are %v, %v; want %v", arch, got, err, want)
 		}
+	}
+	check := func(arch string, want ...string) {
+		t.Helper()
+		checkAll(false, arch, want...)
 	}
 	check("arm64", "trixie-base", "trixie")
 	install(t, store, id(1), "of the archive")
@@ -45,6 +49,14 @@ func TestMissing(t *testing.T) {
 	}
 	check("arm64")
 	check("s390x", "trixie-base", "trixie")
+	checkAll(true, "arm64", "trixie-base", "trixie") // they are without the tools that must be asked for
+	box, files := makeBox(id(3), "openssl")
+	box.OptIn = true
+	if _, err := store.Install(t.Context(), bytes.NewReader(pack(t, box, files)), ""); err != nil {
+		t.Fatal(err)
+	}
+	checkAll(true, "arm64", "trixie-base")
+	check("arm64")
 	boxes, err := store.List()
 	if err != nil {
 		t.Fatal(err)

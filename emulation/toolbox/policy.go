@@ -30,39 +30,43 @@ type Rule struct {
 // in its reason why that is so, or why it is not.
 func Policy() []Rule {
 	return []Rule{
-		arm64Only(limited(compilerLimits(), rule(Proven, "cpp-*", "cc1", "generates code for the target alone; folds floats in software; its header paths are rewritten to the target's"))),
-		arm64Only(limited(compilerLimits(), rule(Proven, "g++-*", "cc1plus", "as cc1"))),
-		arm64Only(limited(compilerLimits(), rule(Proven, "gcc-*", "lto1", "as cc1, from intermediate code"))),
-		arm64Only(rule(Proven, "gcc-*", "lto-wrapper", "starts compilers by what the gcc driver, which is emulated, says in its environment")),
-		arm64Only(unit("binutils", rule(Proven, "binutils-*", "as ld.bfd", "one source for every machine; as a unit, because what one writes by means of the LTO plugin the others read by it"))),
-		arm64Only(unit("binutils", limited(bfdLimits(), rule(Proven, "binutils-*", "ar ranlib nm strip objcopy", "one source for every machine; of the unit")))),
-		rule(Proven, "dpkg", "dpkg-deb dpkg-split update-alternatives", "unpack and pack; no native architecture compiled in but for --version"),
+		on("arm64", limited(compilerLimits(), rule(Proven, "cpp-*", "cc1", "generates code for the target alone; folds floats in software; its header paths are rewritten to the target's"))),
+		on("arm64", limited(compilerLimits(), rule(Proven, "g++-*", "cc1plus", "as cc1"))),
+		on("arm64", limited(compilerLimits(), rule(Proven, "gcc-*", "lto1", "as cc1, from intermediate code"))),
+		on("arm64", rule(Proven, "gcc-*", "lto-wrapper", "starts compilers by what the gcc driver, which is emulated, says in its environment")),
+		on("arm64", unit("binutils", rule(Proven, "binutils-*", "as ld.bfd", "one source for every machine; as a unit, because what one writes by means of the LTO plugin the others read by it"))),
+		on("arm64", unit("binutils", limited(bfdLimits(), rule(Proven, "binutils-*", "ar ranlib nm strip objcopy", "one source for every machine; of the unit")))),
+		limited(dpkgLimits(), rule(Proven, "dpkg", "dpkg-deb", "unpacks and packs; no native architecture compiled in but for --version")),
+		rule(Proven, "dpkg", "dpkg-split update-alternatives", "as dpkg-deb"),
 		rule(Proven, "tar", "tar", "archives bytes"),
 		rule(Proven, "gzip", "gzip", "compresses with one algorithm in integers"),
 		rule(Proven, "bzip2", "bzip2", "as gzip"),
 		wide(rule(Proven, "xz-utils", "xz", "as gzip; below 64 bits it chooses other limits of memory")),
-		wide(rule(Proven, "zstd", "zstd", "as xz")),
-		rule(Proven, "dash", "dash", "no builtin tells the machine; arithmetic has 64 bits, printf has double"),
+		on("arm64 riscv64", rule(Proven, "zstd", "zstd", "as gzip; on s390x some levels find other matches")),
+		wide(rule(Proven, "dash", "dash", "no builtin tells the machine; arithmetic has 64 bits, and below shifts by more differ; printf has double")),
 		wide(rule(Proven, "sed", "sed", "filters text; below 64 bits numbers of lines are cut off")),
 		rule(Proven, "grep", "grep", "filters text"),
 		rule(Proven, "findutils", "find xargs", "walk directories and start programs"),
 		rule(Never, "mawk", "mawk", "turns doubles into integers as its machine does: %u of -1 is another number"),
 		rule(Proven, "diffutils", "cmp diff", "compare bytes"),
-		rule(Proven, "coreutils", "cat cp mv rm mkdir rmdir ln chmod chown chgrp touch cut tr head tail uniq comm join paste tee basename dirname readlink realpath mktemp install true false ls test [ expr echo env sleep", "files and text, no numbers but integers"),
+		rule(Proven, "coreutils", "cat cp mv rm mkdir rmdir ln chmod chown chgrp touch cut tr head tail uniq comm join paste tee basename dirname readlink realpath mktemp install true false test [ expr echo env sleep", "files and text, no numbers but integers"),
 		limited([]string{"refuse --d"}, rule(Proven, "coreutils", "wc cksum", "as cat and as sum; --debug tells the machine")),
+		wide(rule(Proven, "coreutils", "ls", "as cat; -T knows larger numbers than 32 bits")),
 		wide(rule(Proven, "coreutils", "base64 base32", "encodings are defined by bytes; -w knows larger numbers than 32 bits")),
+		on("arm64", rule(Proven, "coreutils", "csplit date dd dir expand fmt fold groups id link mkfifo mknod nice nl nohup pathchk pr printenv pwd split stat sync tac timeout truncate tsort unexpand unlink vdir whoami yes", "files, text, names and times, no numbers but integers")),
 		rule(Proven, "coreutils", "sha1sum sha224sum sha256sum sha384sum sha512sum b2sum md5sum sum", "checksums are defined by bytes"),
 		limited(goLimits(), rule(Proven, "go", "asm cgo compile cover link preprofile vet", "compile for GOARCH, which the emulated go command sets; a release makes the same output on every machine")),
 		rule(Proven, "go", "buildid pack", "read and write files of any architecture"),
 
-		waiting("toolboxes with the directory that java finds its parts in", rule(OptIn, "openjdk-*", "java javac jar javadoc", "bytecode is the same, but os.arch tells the machine")),
-		waiting("a rule that wants --target, and a comparison", rule(OptIn, "rustc", "rustc", "the same library with --target, without which it compiles for the machine; cannot load the target's procedural macros")),
+		waiting("toolboxes with the directory that java finds its parts in; in images of a JDK, --assist=java has one", rule(OptIn, "openjdk-*", "java javac jar javadoc", "bytecode is the same, but os.arch tells the machine")),
+		waiting("a way to load the target's procedural macros, and a rule that wants --target; a stage FROM --platform=$BUILDPLATFORM compiles natively", rule(OptIn, "rustc", "rustc", "the same library with --target, without which it compiles for the machine")),
 		rule(OptIn, "openssl", "openssl", "digests and certificates are the same; what it says of its machine and speed is not"),
-		waiting("rules that know tsc and its like by their paths", rule(OptIn, "nodejs", "node", "for tsc and its like, which are JavaScript alone; process.arch tells the machine")),
-		waiting("bytes that do not depend on what else is loaded: marshal counts references, and natively other modules load", rule(OptIn, "python3.*-minimal", "python3.*", "for compileall; sysconfig tells the machine, and modules of the target do not load")),
+		on("arm64", limited(nodeLimits(), rule(OptIn, "nodejs", "node", "for tsc and terser alone, which are JavaScript; process.arch tells the machine"))),
+		on("arm64", limited(pythonLimits(), rule(OptIn, "python3.*-minimal", "python3.*", "for compileall and py_compile alone, whose bytecode was the same; sysconfig tells the machine, and modules of the target do not load"))),
 
 		rule(Never, "coreutils", "sort seq printf od numfmt", "long double has 80 bits on x86 and 128 or 64 elsewhere: other digits (sort only with -g, which a step may use)"),
 		rule(Never, "coreutils", "uname arch nproc", "describe the machine"),
+		rule(Never, "coreutils", "who users logname pinky uptime", "read records of logins, which have another size elsewhere"),
 		rule(Never, "coreutils", "stdbuf", "has the program load a library of its own, which is the target's"),
 		rule(Never, "gcc-* g++-* cpp-*", "gcc g++ cpp gcc-* g++-* cpp-*", "the driver tells directories, and with -march=native the machine"),
 		rule(Never, "gcc-*", "collect2", "one made to cross looks in PATH for TRIPLET-ld where the target's own looks for ld: it does not see a linker that somebody put first there"),
@@ -73,6 +77,7 @@ func Policy() []Rule {
 		rule(Never, "ruby* php*", "*", "as perl"),
 		rule(Never, "cmake", "cmake", "CMAKE_HOST_SYSTEM_PROCESSOR tells the machine"),
 		rule(Never, "dpkg", "dpkg dpkg-query dpkg-trigger dpkg-statoverride dpkg-divert", "the native architecture is compiled in"),
+		on("arm64", rule(Proven, "apt", "store", "unpacks and sums up lists; all that it knows of the machine is what apt says")),
 		rule(Never, "apt apt-utils", "*", "as dpkg"),
 		rule(Never, "rpm apk-tools npm python3-pip", "*", "choose packages by the machine"),
 		rule(Never, "libc-bin", "ldconfig ldd getconf locale localedef iconv", "describe or write what belongs to the target's libc"),
@@ -93,8 +98,8 @@ func wide(r Rule) Rule {
 	return r
 }
 
-func arm64Only(r Rule) Rule {
-	r.Targets = "arm64"
+func on(targets string, r Rule) Rule {
+	r.Targets = targets
 	return r
 }
 
@@ -142,9 +147,9 @@ func ruleFor(target machine, pkg, name string) (Rule, bool) {
 }
 
 // isWanted reports whether a package has anything that may run natively.
-func isWanted(pkg string) bool {
+func isWanted(pkg string, optIn bool) bool {
 	return slices.ContainsFunc(Policy(), func(rule Rule) bool {
-		return rule.Class != Never && rule.Waits == "" && matches(rule.Packages, pkg)
+		return (rule.Class == Proven || rule.Class == OptIn && optIn) && rule.Waits == "" && matches(rule.Packages, pkg)
 	})
 }
 

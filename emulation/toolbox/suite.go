@@ -10,48 +10,54 @@ import (
 
 // Suite is a release that toolboxes are made from.
 type Suite struct {
-	Name string // "trixie", "trixie-base", "go"
+	Name string // "trixie", "trixie-base", "trixie-install", "go"
 	Kind Kind
 	Slot string // one character, different for each suite
 	GCC  string // default version of the compiler; empty without compilers
 	// ByTriplet: the target's own compiler is in packages named like those that
 	// cross, cpp-14-aarch64-linux-gnu for cpp-14.
 	ByTriplet bool
+	Python    string // default version
 }
 
-// ofBase ends the names of suites whose toolboxes are made of an image alone.
-const ofBase = "-base"
+// What ends the names of suites whose toolboxes are made for one image.
+const (
+	ofBase    = "-base"    // of the image alone
+	ofInstall = "-install" // of what installing adds to it
+)
 
 // Suites returns the releases that are known. Images are older than the archive they
-// were made from, so what one brings and what the archive has by now are two
-// suites: libraries of both would have one place in a slot.
-//
-// The slot is a part of every file of a toolbox, so it must never be given to another
-// suite.
+// were made from, so what one brings, what is installed on it, and what the archive has
+// by now are three suites: libraries of all would have one place in a slot.
 func Suites() []Suite {
-	return []Suite{
-		{"bullseye", Debian, "B", "10", false},
-		{"bookworm", Debian, "b", "12", false},
-		{"trixie", Debian, "t", "14", true},
-		{"forky", Debian, "f", "15", true},
-		{"sid", Debian, "s", "15", true},
-		{"focal", Debian, "F", "9", false},
-		{"jammy", Debian, "j", "11", false},
-		{"noble", Debian, "n", "13", true},
-		{"plucky", Debian, "p", "14", true},
-		{"questing", Debian, "q", "15", true},
-		{"bullseye" + ofBase, Base, "1", "", false},
-		{"bookworm" + ofBase, Base, "2", "", false},
-		{"trixie" + ofBase, Base, "3", "", false},
-		{"forky" + ofBase, Base, "4", "", false},
-		{"sid" + ofBase, Base, "5", "", false},
-		{"focal" + ofBase, Base, "6", "", false},
-		{"jammy" + ofBase, Base, "7", "", false},
-		{"noble" + ofBase, Base, "8", "", false},
-		{"plucky" + ofBase, Base, "9", "", false},
-		{"questing" + ofBase, Base, "0", "", false},
-		{"go", Go, "g", "", false},
+	var suites []Suite
+	// The slot is a part of every file of a toolbox, so it must never be given to another
+	// suite.
+	for _, release := range []struct {
+		Suite
+		base, install string // slots
+	}{
+		{Suite{"bullseye", Debian, "B", "10", false, "3.9"}, "1", "C"},
+		{Suite{"bookworm", Debian, "b", "12", false, "3.11"}, "2", "D"},
+		{Suite{"trixie", Debian, "t", "14", true, "3.13"}, "3", "E"},
+		{Suite{"forky", Debian, "f", "15", true, "3.14"}, "4", "G"},
+		{Suite{"sid", Debian, "s", "15", true, "3.14"}, "5", "H"},
+		{Suite{"focal", Debian, "F", "9", false, "3.8"}, "6", "I"},
+		{Suite{"jammy", Debian, "j", "11", false, "3.10"}, "7", "J"},
+		{Suite{"noble", Debian, "n", "13", true, "3.12"}, "8", "K"},
+		{Suite{"plucky", Debian, "p", "14", true, "3.13"}, "9", "L"},
+		{Suite{"questing", Debian, "q", "15", true, "3.13"}, "0", "M"},
+	} {
+		install := release.Suite
+		install.Name, install.Kind, install.Slot = release.Name+ofInstall, Install, release.install
+		suites = append(suites, release.Suite, install, Suite{Name: release.Name + ofBase, Kind: Base, Slot: release.base})
 	}
+	return append(suites, Suite{Name: "go", Kind: Go, Slot: "g"})
+}
+
+// release is the name of the release that a suite is of.
+func (s Suite) release() string {
+	return strings.TrimSuffix(strings.TrimSuffix(s.Name, ofBase), ofInstall)
 }
 
 // LookupSuite returns a suite by its name; every release of Go is of the suite go.

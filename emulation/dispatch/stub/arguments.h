@@ -44,27 +44,46 @@ static const char *operand(const char *rule, const char *word)
 	return has_prefix(rule, word) ? rule + length(word) : NULL;
 }
 
-/* Returns the first value of the variable, which is the one that counts; or 0. */
+/* Returns the last value of the variable, which is the one that QEMU takes; or 0. */
 static const char *variable(char **environment, const char *name)
 {
+	const char *value = NULL;
+
 	for (; *environment; environment++)
 		if (has_prefix(*environment, name) && (*environment)[length(name)] == '=')
-			return *environment + length(name) + 1;
-	return NULL;
+			value = *environment + length(name) + 1;
+	return value;
 }
 
-/* Reports whether the arguments begin with those words. */
-static bool begins_with(const struct start *start, const char *words)
+/* Reports whether it is one of the words; one that ends with "=" is any that begin so. */
+static bool is_listed(const char *words, const char *text)
+{
+	while (*words) {
+		const char *at = text;
+
+		for (; *words && *words != ' ' && *at == *words; at++)
+			words++;
+		if ((!*words || *words == ' ') && at > text && (!*at || at[-1] == '='))
+			return true;
+		while (*words && *words++ != ' ')
+			;
+	}
+	return false;
+}
+
+/*
+ * Reports whether the first argument that is no option is by its base name one of
+ * the words, and all options before it are. Behind it are the script's own.
+ */
+static bool starts_script(const struct start *start, const char *words)
 {
 	for (long i = 3; i < start->argc; i++) {
 		const char *argument = start->argv[i];
-		size_t size = length(argument);
 
-		if (!has_prefix(words, argument) || (words[size] && words[size] != ' '))
+		if (*argument != '-')
+			return is_listed(words, base_name(argument));
+		if (!is_listed(words, argument))
 			return false;
-		if (!words[size])
-			return true;
-		words += size + 1;
 	}
 	return false;
 }
@@ -98,8 +117,8 @@ static enum kind judge_rule(const char *rule, const struct start *start)
 	}
 	if ((text = operand(rule, "unset ")))
 		return variable(start->environment, text) ? ENVIRONMENT : NATIVE;
-	if ((text = operand(rule, "first ")))
-		return begins_with(start, text) ? NATIVE : ARGUMENTS;
+	if ((text = operand(rule, "script ")))
+		return starts_script(start, text) ? NATIVE : ARGUMENTS;
 	if ((text = operand(rule, "only ")))
 		return has_only(text) ? NATIVE : CLOSURE;
 	if (operand(rule, "refuse ") || operand(rule, "beside ") || operand(rule, "plugin ") || equal(rule, "files"))

@@ -134,6 +134,24 @@ static bool read_start(uint64_t *stack, struct start *start)
 	return preserved && start->argc >= 3 && start->program >= 0;
 }
 
+/*
+ * QEMU turns the order of the variables around (util/envlist.c), which env(1) shows
+ * and which chooses between two of one name.
+ */
+static void turn_around(char **list)
+{
+	char **end = list;
+
+	while (*end)
+		end++;
+	for (end--; list < end; list++, end--) {
+		char *other = *list;
+
+		*list = *end;
+		*end = other;
+	}
+}
+
 /* Executes the tool; returns only if the kernel does not, and then all is as before. */
 static void execute(const struct start *start, const struct tool *tool)
 {
@@ -142,9 +160,11 @@ static void execute(const struct start *start, const struct tool *tool)
 
 	if (plugin)
 		*plugin = (char *)tool->plugin;
+	turn_around(start->environment);
 	call(SYS_FCNTL, start->program, F_SETFD, FD_CLOEXEC, 0);
 	call(SYS_EXECVE, (long)tool->path, (long)(start->argv + 2), (long)start->environment, 0);
 	call(SYS_FCNTL, start->program, F_SETFD, 0, 0);
+	turn_around(start->environment);
 	if (plugin)
 		*plugin = old;
 }

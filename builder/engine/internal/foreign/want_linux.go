@@ -20,15 +20,16 @@ import (
 var wantAfter = [...]time.Duration{3 * time.Second, 20 * time.Second}
 
 // Wants returns the releases of toolboxes that steps on a root file system could have
-// and that are not there. The function reads files of it.
-type Wants func(architecture string, read func(name string) ([]byte, error)) ([]string, error)
+// and that are not there; with all those, too, that must be asked for. The function reads
+// files of it.
+type Wants func(architecture string, all bool, read func(name string) ([]byte, error)) ([]string, error)
 
 // want tells the client what tools the step could have had.
 func (r *run) want(ctx context.Context) {
 	if r.worker.wants == nil || r.root == nil || r.mode.assist == dispatch.AssistOff {
 		return
 	}
-	suites, err := r.worker.wants(r.emulator.Architecture, r.root.read)
+	suites, err := r.worker.wants(r.emulator.Architecture, r.mode.assist == dispatch.AssistAll, r.root.read)
 	if err != nil {
 		bklog.G(ctx).WithError(err).Info("looking for the tools that an emulated step could have")
 	}

@@ -78,6 +78,7 @@ func executeAt(path string, flags int) error {
 type view struct {
 	Arch        string
 	Args        []string
+	Environment []string
 	Dir         string
 	Name        string // of the process
 	UID, EUID   int
@@ -86,7 +87,7 @@ type view struct {
 }
 
 func tell() {
-	v := view{Arch: runtime.GOARCH, Args: os.Args, UID: os.Getuid(), EUID: os.Geteuid(), PID: os.Getpid()}
+	v := view{Arch: runtime.GOARCH, Args: os.Args, Environment: os.Environ(), UID: os.Getuid(), EUID: os.Geteuid(), PID: os.Getpid()}
 	v.Dir, _ = unix.Getwd()
 	v.Name = name()
 	// Without /proc. Go's runtime has descriptors of its own, which close on exec.
