@@ -3,6 +3,7 @@ package integration
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -20,15 +21,16 @@ import (
 	"github.com/mabuild/mabuild/planner/assist"
 )
 
-// dispatchLab builds for arm64 on an engine that has toolboxes.
+// dispatchLab builds for one platform on an engine that has toolboxes.
 type dispatchLab struct {
-	dir string // the engine's state is below
+	dir      string // the engine's state is below
+	platform string // what it builds for; empty is linux/arm64
 	// as gives a command the engine of the lab.
 	as func(*exec.Cmd) *exec.Cmd
 }
 
 // newDispatchLab makes the toolboxes of what the cases are built on: bookworm and Go,
-// and trixie, whose compiler has a twin.
+// and trixie, whose compiler has a twin, with the tools that must be asked for.
 func newDispatchLab(t *testing.T) *dispatchLab {
 	t.Helper()
 	if !dispatch.Supported() {
@@ -44,8 +46,8 @@ func newDispatchLab(t *testing.T) *dispatchLab {
 	dir := shortDir(t)
 	lab := &dispatchLab{dir: dir, as: func(cmd *exec.Cmd) *exec.Cmd { return own(t, dir, cmd) }}
 	t.Cleanup(func() { stopEngine(t, lab.as(command(t)).Env) })
-	for _, image := range []string{testbed.Golang, testbed.Trixie} {
-		if res := finish(t, lab.as(command(t, "toolbox", "make", "--platform", "linux/arm64", image))); res.code != 0 {
+	for image, tools := range map[string]string{testbed.Golang: "proven", testbed.Trixie: "all"} {
+		if res := finish(t, lab.as(command(t, "toolbox", "make", "--platform", "linux/arm64", "--assist="+tools, image))); res.code != 0 {
 			t.Fatalf("making the toolboxes of %s: exit code %d\n%s", image, res.code, res.stderr)
 		}
 	}
@@ -81,10 +83,11 @@ func (l *dispatchLab) build(t *testing.T, dir, tools string, flags ...string) di
 			t.Fatal(err)
 		}
 	}
+	platform := cmp.Or(l.platform, "linux/arm64")
 	built := dispatched{layout: filepath.Join(out, "layout")}
 	metadata := filepath.Join(out, "metadata.json")
 	res := finish(t, l.as(command(t, append([]string{
-		"--platform", "linux/arm64", "--assist=" + tools, "--no-cache-filter", "work", "--progress=plain", "-t", "dispatched",
+		"--platform", platform, "--assist=" + tools, "--no-cache-filter", "work", "--progress=plain", "-t", "dispatched",
 		"--build-arg", "SOURCE_DATE_EPOCH=1700000000", "--metadata-file", metadata,
 		"-o", "type=oci,tar=false,compression=uncompressed,rewrite-timestamp=true,dest=" + built.layout, dir,
 	}, flags...)...)))
@@ -102,7 +105,7 @@ func (l *dispatchLab) build(t *testing.T, dir, tools string, flags ...string) di
 	if err := json.Unmarshal(text, &told); err != nil {
 		t.Fatal(err)
 	}
-	for _, step := range told.Platforms["linux/arm64"].Programs {
+	for _, step := range told.Platforms[platform].Programs {
 		if step.Stage == "work" {
 			built.steps = append(built.steps, step)
 		}

@@ -39,7 +39,7 @@ func TestBases(t *testing.T) {
 	need(t, !testing.Short(), "making the base images takes minutes: run without -short")
 	need(t, os.Geteuid() == 0, "making the base images takes root: run as root")
 	bases, err := testbed.Bases(t.Context(), testbed.Options{
-		Images: []string{testbed.Busybox, testbed.Debian, testbed.Golang, testbed.Trixie},
+		Images: []string{testbed.Busybox, testbed.Debian, testbed.Golang, testbed.Trixie, testbed.DebianUnpacked, testbed.TrixieUnpacked},
 		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {
@@ -48,7 +48,7 @@ func TestBases(t *testing.T) {
 	defer bases.Close()
 	machines := map[string]elf.Machine{
 		"linux/amd64": elf.EM_X86_64, "linux/arm64/v8": elf.EM_AARCH64, "linux/arm/v7": elf.EM_ARM,
-		"linux/386": elf.EM_386, "linux/ppc64le": elf.EM_PPC64, "linux/s390x": elf.EM_S390,
+		"linux/386": elf.EM_386, "linux/ppc64le": elf.EM_PPC64, "linux/s390x": elf.EM_S390, "linux/riscv64": elf.EM_RISCV,
 	}
 	for _, test := range []struct {
 		reference, program string
@@ -72,6 +72,18 @@ func TestBases(t *testing.T) {
 			[]string{"linux/amd64", "linux/arm64/v8"},
 			[]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
 			[]string{"bash"},
+		},
+		{
+			"library/debian:bookworm-unpacked", "usr/bin/dpkg-deb",
+			[]string{"linux/amd64", "linux/s390x"},
+			[]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+			[]string{"sh"},
+		},
+		{
+			"library/debian:trixie-unpacked", "usr/bin/dash",
+			[]string{"linux/amd64", "linux/arm64/v8", "linux/arm/v7", "linux/riscv64"},
+			[]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+			[]string{"sh"},
 		},
 		{
 			"library/golang:1.26", "usr/local/go/bin/go",

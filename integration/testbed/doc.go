@@ -10,10 +10,16 @@
 //	debian:bookworm-slim  amd64 arm64                            debootstrap, minbase
 //	golang:1.26           amd64 arm64                            debian, root certificates, the Go toolchain module
 //
-// Two more are made only when they are asked for by name:
+// More are made only when they are asked for by name:
 //
-//	debian:trixie-slim    amd64 arm64                            as bookworm-slim, of the release after it
-//	eclipse-temurin:17    amd64 arm64                            debian, Debian's JDK 17 at /opt/java/openjdk
+//	debian:trixie-slim        amd64 arm64                        as bookworm-slim, of the release after it
+//	eclipse-temurin:17        amd64 arm64                        debian, Debian's JDK 17 at /opt/java/openjdk
+//	debian:bookworm-unpacked  amd64 s390x                        packages that are unpacked and not configured
+//	debian:trixie-unpacked    amd64 arm64 arm/v7 riscv64         the same
+//
+// The last two are no images of Docker's: what scripts and builds run, with dpkg's
+// database and without apt. None of their programs runs when they are made, so that they
+// take seconds.
 //
 // Another two are made for this machine alone, and only when they are asked for by
 // name, from the programs that it has:

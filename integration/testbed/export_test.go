@@ -20,6 +20,7 @@ var (
 	Undated          = undated
 	JavaVersion      = javaVersion
 	JavaEntries      = javaEntries
+	UnpackedEntries  = unpackedEntries
 )
 
 // PrepareWith is Prepare with one recipe of the test's own, for tiny:latest.

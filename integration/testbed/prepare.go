@@ -174,11 +174,14 @@ func (b *bench) recipes(images []string) ([]recipe, error) {
 	known[Busybox], known[Debian], known[Golang] = []recipe{busybox}, []recipe{slim}, []recipe{slim, golang}
 	known[Java] = []recipe{slim, b.javaRecipe(slim)}
 	known[Trixie] = []recipe{b.debianRecipe(Trixie, debian.Trixie, "trixie 1", mirrors)}
+	known[DebianUnpacked] = []recipe{b.unpackedRecipe(DebianUnpacked, debian.Suite, mirrors)}
+	known[TrixieUnpacked] = []recipe{b.unpackedRecipe(TrixieUnpacked, debian.Trixie, mirrors)}
 	var recipes []recipe
 	for _, name := range images {
 		found, ok := known[name]
 		if !ok {
-			return nil, fmt.Errorf("preparing the base image %q: there is none: use %s, %s, %s, %s, %s, %s or %s", name, Busybox, Debian, Golang, Trixie, Java, Binfmt, BuildKit)
+			return nil, fmt.Errorf("preparing the base image %q: there is none: use one of %s", name,
+				strings.Join([]string{Busybox, Debian, Golang, Trixie, DebianUnpacked, TrixieUnpacked, Java, Binfmt, BuildKit}, ", "))
 		}
 		for _, r := range found {
 			if !slices.ContainsFunc(recipes, func(has recipe) bool { return has.name == r.name }) {
@@ -232,7 +235,8 @@ func (b *bench) make(ctx context.Context, recipes []recipe) (err error) {
 	group, ctx := errgroup.WithContext(ctx)
 	b.aptReady = sync.OnceValues(func() (*debian.Apt, error) {
 		started := time.Now()
-		a, err := debian.NewApt(ctx, filepath.Join(b.work, "apt"), b.source, b.settings, architectures())
+		a, err := debian.NewApt(ctx, filepath.Join(b.work, "apt"), b.source, b.settings,
+			[]string{debian.Suite, debian.Suite + "-updates"}, architectures(busyboxTargets()))
 		b.logger.Info("read Debian's package lists", "took", since(started))
 		return a, err
 	})
@@ -296,9 +300,9 @@ func (b *bench) download(ctx context.Context, packages ...string) (map[string]st
 	return a.Download(ctx, packages...)
 }
 
-func architectures() []string {
+func architectures(targets []target) []string {
 	var names []string
-	for _, t := range busyboxTargets() {
+	for _, t := range targets {
 		names = append(names, t.debian)
 	}
 	return names

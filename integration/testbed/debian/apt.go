@@ -19,9 +19,9 @@ import (
 // the machine's package lists, architectures and hooks have no part in it.
 type Apt struct{ dir string }
 
-// NewApt prepares a state in dir and reads the package lists for architectures.
-// Settings are the machine's lines that say how to fetch.
-func NewApt(ctx context.Context, dir string, source Source, settings string, architectures []string) (*Apt, error) {
+// NewApt prepares a state in dir and reads the package lists of suites for
+// architectures. Settings are the machine's lines that say how to fetch.
+func NewApt(ctx context.Context, dir string, source Source, settings string, suites, architectures []string) (*Apt, error) {
 	if err := command.Need("apt-get", "dpkg-deb"); err != nil {
 		return nil, err
 	}
@@ -45,7 +45,7 @@ func NewApt(ctx context.Context, dir string, source Source, settings string, arc
 	conf.WriteString("APT::Sandbox::User \"root\";\nAcquire::Languages \"none\";\n")
 	err := errors.Join(
 		os.WriteFile(filepath.Join(dir, "apt.conf"), []byte(conf.String()), 0o644),
-		os.WriteFile(filepath.Join(dir, "debian.list"), []byte(source.archives()), 0o644))
+		os.WriteFile(filepath.Join(dir, "debian.list"), []byte(source.archives(suites)), 0o644))
 	if err != nil {
 		return nil, fmt.Errorf("preparing a state for apt: %w", err)
 	}
@@ -77,6 +77,24 @@ func (a *Apt) Download(ctx context.Context, packages ...string) (map[string]stri
 	return files, nil
 }
 
+// Collect fetches packages for an architecture together with all that they depend on,
+// as for a system that has nothing yet, and returns the files.
+func (a *Apt) Collect(ctx context.Context, architecture string, packages ...string) ([]string, error) {
+	dir, err := os.MkdirTemp(a.dir, "debs-")
+	if err != nil {
+		return nil, fmt.Errorf("making a folder for packages: %w", err)
+	}
+	args := []string{
+		"apt-get", "install", "--yes", "--quiet=2", "--download-only", "--no-install-recommends",
+		"-oAPT::Architecture=" + architecture, "-oDir::Cache::archives=" + dir,
+		"-oDebug::NoLocking=1", // or it locks the folder of an empty list of packages, /dev
+	}
+	if err := a.runIn(ctx, dir, append(args, packages...)...); err != nil {
+		return nil, err
+	}
+	return filepath.Glob(filepath.Join(dir, "*.deb"))
+}
+
 func (a *Apt) runIn(ctx context.Context, dir string, args ...string) error {
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Dir = dir
@@ -103,6 +121,15 @@ func Settings(ctx context.Context) (string, error) {
 		}
 	}
 	return settings.String(), nil
+}
+
+// Control returns what a package says of itself.
+func Control(ctx context.Context, path string) (string, error) {
+	text, err := exec.CommandContext(ctx, "dpkg-deb", "--field", path).Output()
+	if err != nil {
+		return "", fmt.Errorf("reading what %q is: %w", path, err)
+	}
+	return string(text), nil
 }
 
 // ReadDeb calls visit for each file of a package. The content is valid during the call.

@@ -29,12 +29,15 @@ type Source struct{ Mirror, Security string }
 // ErrNoMirror is returned where apt knows no Debian mirror that images can use.
 var ErrNoMirror = errors.New("apt has no Debian mirror with an http or https address; add one to /etc/apt/sources.list.d, as sources.list(5) describes")
 
-// archives returns the release and its updates as lines of a sources.list that
-// name the keyring. The security archive is left out: it drops architectures long
-// before Debian's archive does.
-func (s Source) archives() string {
-	return fmt.Sprintf("deb [signed-by=%[1]s] %[2]s %[3]s main\ndeb [signed-by=%[1]s] %[2]s %[3]s-updates main\n",
-		keyring, s.Mirror, Suite)
+// archives returns suites as lines of a sources.list that name the keyring. The
+// security archive is left out: it drops architectures long before Debian's archive
+// does.
+func (s Source) archives(suites []string) string {
+	var lines strings.Builder
+	for _, suite := range suites {
+		fmt.Fprintf(&lines, "deb [signed-by=%s] %s %s main\n", keyring, s.Mirror, suite)
+	}
+	return lines.String()
 }
 
 // Stanzas returns all of the source as Debian's images of a suite have it

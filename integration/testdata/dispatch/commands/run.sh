@@ -1,0 +1,16 @@
+#!/bin/sh
+# Runs every line of a file by itself, in a directory of the file's, and writes down what
+# it says, its errors and its exit code. No line may tell a clock, a process id or a
+# random number.
+set -u
+export LC_ALL=C TZ=UTC0
+umask 022
+mkdir "/work/$1"
+cd "/work/$1"
+while IFS= read -r line; do
+	case $line in '' | '#'*) continue ;; esac
+	printf '\n$ %s\n' "$line"
+	printf '\n$ %s\n' "$line" >&2
+	(eval "$line") < /dev/null
+	echo "= $?"
+done < "/work/$1.txt" > "/work/$1.out" 2> "/work/$1.err"
