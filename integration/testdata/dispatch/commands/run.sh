@@ -5,12 +5,12 @@
 set -u
 export LC_ALL=C TZ=UTC0
 umask 022
-mkdir "/work/$1"
-cd "/work/$1"
+mkdir "$1"
+cd "$1"
 while IFS= read -r line; do
 	case $line in '' | '#'*) continue ;; esac
 	printf '\n$ %s\n' "$line"
 	printf '\n$ %s\n' "$line" >&2
 	(eval "$line") < /dev/null
 	echo "= $?"
-done < "/work/$1.txt" > "/work/$1.out" 2> "/work/$1.err"
+done < "../$1.txt" > "../$1.out" 2> "../$1.err"
