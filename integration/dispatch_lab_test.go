@@ -29,9 +29,8 @@ type dispatchLab struct {
 	as func(*exec.Cmd) *exec.Cmd
 }
 
-// newDispatchLab makes the toolboxes of what the cases are built on: bookworm and Go,
-// and trixie, whose compiler has a twin, with the tools that must be asked for.
-func newDispatchLab(t *testing.T) *dispatchLab {
+// newDispatchEngine has an engine without toolboxes.
+func newDispatchEngine(t *testing.T, images ...string) *dispatchLab {
 	t.Helper()
 	if !dispatch.Supported() {
 		t.Skip("there are native tools on linux/amd64 alone")
@@ -39,13 +38,21 @@ func newDispatchLab(t *testing.T) *dispatchLab {
 	if testing.Short() {
 		t.Skip("making toolboxes takes a while: run without -short")
 	}
-	_, err := testbed.Prepare(t.Context(), testbed.Options{Images: []string{testbed.Trixie}, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	_, err := testbed.Prepare(t.Context(), testbed.Options{Images: images, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := shortDir(t)
 	lab := &dispatchLab{dir: dir, as: func(cmd *exec.Cmd) *exec.Cmd { return own(t, dir, cmd) }}
 	t.Cleanup(func() { stopEngine(t, lab.as(command(t)).Env) })
+	return lab
+}
+
+// newDispatchLab makes the toolboxes of what the cases are built on: bookworm and Go,
+// and trixie, whose compiler has a twin, with the tools that must be asked for.
+func newDispatchLab(t *testing.T) *dispatchLab {
+	t.Helper()
+	lab := newDispatchEngine(t, testbed.Trixie)
 	for image, tools := range map[string]string{testbed.Golang: "proven", testbed.Trixie: "all"} {
 		if res := finish(t, lab.as(command(t, "toolbox", "make", "--platform", "linux/arm64", "--assist="+tools, image))); res.code != 0 {
 			t.Fatalf("making the toolboxes of %s: exit code %d\n%s", image, res.code, res.stderr)

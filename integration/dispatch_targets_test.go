@@ -4,8 +4,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"io"
-	"log/slog"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -44,23 +42,9 @@ func dispatchTargets() []dispatchTarget {
 // TestDispatchTargets runs a thousand command lines for each target without and with
 // native tools, and compares what they say and what they leave.
 func TestDispatchTargets(t *testing.T) {
-	if !dispatch.Supported() {
-		t.Skip("there are native tools on linux/amd64 alone")
-	}
-	if testing.Short() {
-		t.Skip("the commands take a while under QEMU: run without -short")
-	}
-	_, err := testbed.Prepare(t.Context(), testbed.Options{
-		Images: []string{testbed.DebianUnpacked, testbed.TrixieUnpacked}, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := shortDir(t)
-	as := func(cmd *exec.Cmd) *exec.Cmd { return own(t, dir, cmd) }
-	t.Cleanup(func() { stopEngine(t, as(command(t)).Env) })
+	lab := newDispatchEngine(t, testbed.DebianUnpacked, testbed.TrixieUnpacked)
 	for _, target := range dispatchTargets() {
-		lab := &dispatchLab{dir: dir, platform: target.platform, as: as}
+		lab := &dispatchLab{dir: lab.dir, platform: target.platform, as: lab.as}
 		t.Run(target.platform, func(t *testing.T) {
 			t.Parallel()
 			recipe := toolbox.Recipe{Suite: target.suite, Base: target.base, Platform: target.platform, Host: "amd64"}

@@ -61,6 +61,9 @@ const (
 	Go      Kind = "go"      // the tool directory of a Go installation
 )
 
+// isOfArchive reports whether packages of a toolbox are those that an archive has.
+func (k Kind) isOfArchive() bool { return k == Debian || k == Install }
+
 // Box is what a toolbox says of itself in its box.json. It lists every file, so its
 // digest is the digest of the whole toolbox.
 type Box struct {
@@ -180,7 +183,7 @@ func (b *Box) check() error {
 	if !isWord(b.Suite) || !isWord(b.Arch) || !isWord(b.Host) || len(b.Slot) != 1 || !isWord(b.Slot) {
 		return fmt.Errorf("%w: suite %q, architecture %q on %q, slot %q", ErrDamaged, b.Suite, b.Arch, b.Host, b.Slot)
 	}
-	if b.Kind != Base && b.Kind != Install && b.Kind != Debian && b.Kind != Go {
+	if b.Kind != Base && !b.Kind.isOfArchive() && b.Kind != Go {
 		return fmt.Errorf("%w: kind %q", ErrDamaged, b.Kind)
 	}
 	files, err := b.checkFiles()

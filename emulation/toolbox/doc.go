@@ -100,9 +100,9 @@
 //	node       tsc, terser; not with NODE_OPTIONS, NODE_V8_COVERAGE, NODE_COMPILE_CACHE
 //
 // Python's bytecode is the same: compared were the 598 modules of Debian 13's and the 544
-// of Debian 12's by -m, and some 220 of them by the file. What a module is loaded with could change the
-// flags of references in it, and natively the same modules are loaded. What python
-// does before the script, as lines of .pth files have it, it does natively.
+// of Debian 12's by -m, and some 220 of them by the file. What a module is loaded with
+// could change the flags of references in it, and natively the same modules are loaded.
+// What python does before the script, as lines of .pth files have it, it does natively.
 //
 // Precompiled headers belong to one compiler, by a checksum of it. A native compiler
 // ignores one that QEMU has made: it reads the header itself and writes the same code,

@@ -55,7 +55,7 @@ func (r Recipe) Dockerfile() (string, error) {
 	if suite.Kind != Go {
 		data.Host, data.Target = host.debian, target.debian
 	}
-	if suite.Kind == Debian || suite.Kind == Install {
+	if suite.Kind.isOfArchive() {
 		text = debianDockerfile
 		data.choose(suite, target, r.OptIn)
 	}

@@ -33,17 +33,18 @@ func (s *Store) Missing(arch string, all bool, read func(name string) ([]byte, e
 	}
 	packages := parsePackages(status)
 	boxes = slices.DeleteFunc(boxes, func(b Installed) bool {
-		return b.Damage != nil || b.Box.Arch != arch || !b.Box.isOf(packages) || b.Box.isOfArchive() && time.Since(b.Time) >= freshness ||
+		return b.Damage != nil || b.Box.Arch != arch || !b.Box.isOf(packages) || b.Box.Kind.isOfArchive() && time.Since(b.Time) >= freshness ||
 			all && !b.Box.OptIn && b.Box.Kind != Go
 	})
 	has := func(suite string, good func(*Box) bool) bool {
 		return slices.ContainsFunc(boxes, func(b Installed) bool { return b.Box.Suite == suite && good(b.Box) })
 	}
+	known := func(*Box) bool { return true }
+	fits := func(b *Box) bool { return b.compilersFit(read) }
 	var missing []string
 	for _, suite := range wanted.Suites {
-		fits := func(b *Box) bool { return b.compilersFit(read) }
 		switch {
-		case !has(suite, func(*Box) bool { return true }):
+		case !has(suite, known):
 			missing = append(missing, suite)
 		case !has(suite, fits) && !has(suite+ofInstall, fits):
 			missing = append(missing, suite+ofInstall)
@@ -51,9 +52,6 @@ func (s *Store) Missing(arch string, all bool, read func(name string) ([]byte, e
 	}
 	return missing, nil
 }
-
-// isOfArchive reports whether the packages of a toolbox are those that an archive had.
-func (b *Box) isOfArchive() bool { return b.Kind == Debian || b.Kind == Install }
 
 // compilersFit reports whether a base has no library that the compilers of a toolbox
 // go with another one of, as those of an archive may on an image that is older.

@@ -79,12 +79,7 @@ func TestMissing(t *testing.T) {
 func TestViewPrefersImage(t *testing.T) {
 	store := toolbox.Open(t.TempDir())
 	box, files := ofImage(id(1), "of the image", "dash", "1")
-	box.Slot = "3"
-	for i := range files {
-		files[i].name = "3" + files[i].name[1:]
-		box.Files[i].Path = files[i].name
-	}
-	box.Tools[0].File, box.Tools[0].Needs = files[2].name, []string{files[0].name, files[1].name}
+	toSlot("3", box, files)
 	if _, err := store.Install(t.Context(), bytes.NewReader(pack(t, box, files)), ""); err != nil {
 		t.Fatal(err)
 	}
@@ -100,12 +95,7 @@ func TestViewHasBoth(t *testing.T) {
 	store := toolbox.Open(t.TempDir())
 	running := view(t, store)
 	box, files := ofImage(id(1), "of the image", "dash", "1")
-	box.Slot = "3"
-	for i := range files {
-		files[i].name = "3" + files[i].name[1:]
-		box.Files[i].Path = files[i].name
-	}
-	box.Tools[0].File, box.Tools[0].Needs = files[2].name, []string{files[0].name, files[1].name}
+	toSlot("3", box, files)
 	box.Tools[0].Closure[0].BuildID = id(98)
 	if _, err := store.Install(t.Context(), bytes.NewReader(pack(t, box, files)), ""); err != nil {
 		t.Fatal(err)

@@ -13,14 +13,10 @@ import (
 // compilerBox makes a box with a compiler that goes with a library.
 func compilerBox(kind toolbox.Kind, suite, slot, library string) (*toolbox.Box, []boxFile) {
 	box, files := makeBox(id(7), "compiler of "+suite)
-	box.Kind, box.Suite, box.Slot = kind, suite, slot
-	for i := range files {
-		files[i].name = slot + files[i].name[1:]
-		box.Files[i].Path = files[i].name
-	}
+	box.Kind, box.Suite = kind, suite
+	toSlot(slot, box, files)
 	tool := &box.Tools[0]
 	tool.Path, tool.Names, tool.Package = "/usr/libexec/gcc/aarch64-linux-gnu/14/cc1", []string{"cc1"}, "cpp-14-aarch64-linux-gnu"
-	tool.File, tool.Needs = files[2].name, []string{files[0].name, files[1].name}
 	tool.Closure = []toolbox.Need{
 		{BuildID: library, Path: "/usr/lib/aarch64-linux-gnu/libzstd.so.1"},
 		{BuildID: id(98), Path: "/usr/lib/aarch64-linux-gnu/libmpc.so.3"},

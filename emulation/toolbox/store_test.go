@@ -40,6 +40,16 @@ func makeBox(buildID, text string) (*toolbox.Box, []boxFile) {
 	return box, files
 }
 
+// toSlot moves a toolbox of makeBox to another slot.
+func toSlot(slot string, box *toolbox.Box, files []boxFile) {
+	box.Slot = slot
+	for i := range files {
+		files[i].name = slot + files[i].name[1:]
+		box.Files[i].Path = files[i].name
+	}
+	box.Tools[0].File, box.Tools[0].Needs = files[2].name, []string{files[0].name, files[1].name}
+}
+
 // pack makes the archive of a toolbox, as BuildKit does.
 func pack(t testing.TB, box *toolbox.Box, files []boxFile, more ...*tar.Header) []byte {
 	t.Helper()
