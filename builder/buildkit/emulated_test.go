@@ -153,7 +153,7 @@ func TestSolveWithoutToolsThatFailed(t *testing.T) {
 	withTools := func(ctx context.Context, solve *buildkittest.Solve) (map[string]string, error) {
 		step, _ := vertex("RUN at line 6", "")
 		solve.Report(&client.SolveStatus{Statuses: []*client.VertexStatus{
-			{ID: dispatch.StatusID, Vertex: step, Name: `{"wall":1,"hits":3,"failed":true}`},
+			{ID: dispatch.StepStatus + "1", Vertex: step, Name: `{"wall":1,"hits":3,"failed":true}`},
 		}})
 		return exit(6, 1, "internal compiler error")(ctx, solve)
 	}

@@ -44,7 +44,7 @@ func (s *steps) observe(status *client.SolveStatus) {
 	}
 	for _, v := range status.Statuses {
 		var programs dispatch.Step
-		if v.ID == dispatch.StatusID && json.Unmarshal([]byte(v.Name), &programs) == nil {
+		if strings.HasPrefix(v.ID, dispatch.StepStatus) && json.Unmarshal([]byte(v.Name), &programs) == nil {
 			s.assisted[v.Vertex] = programs.Failed
 		}
 	}

@@ -248,10 +248,10 @@ func (l *lab) buildHearing(ctx context.Context, t *testing.T, rest string, attrs
 			heard()
 		}
 		for _, s := range status.Statuses {
-			if s.ID == dispatch.WantID {
+			if strings.HasPrefix(s.ID, dispatch.WantStatus) {
 				result.wants = append(result.wants, s.Name)
 			}
-			if s.ID != dispatch.StatusID {
+			if !strings.HasPrefix(s.ID, dispatch.StepStatus) {
 				continue
 			}
 			var step dispatch.Step

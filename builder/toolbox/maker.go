@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -116,7 +117,7 @@ func (m *Maker) Observe(status *client.SolveStatus) {
 	}
 	for _, s := range status.Statuses {
 		var want dispatch.Want
-		if s.ID != dispatch.WantID || m.opts.Base == nil || json.Unmarshal([]byte(s.Name), &want) != nil {
+		if !strings.HasPrefix(s.ID, dispatch.WantStatus) || m.opts.Base == nil || json.Unmarshal([]byte(s.Name), &want) != nil {
 			continue
 		}
 		base, platform := m.opts.Base(s.Vertex)

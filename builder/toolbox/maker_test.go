@@ -25,7 +25,7 @@ func wants(t *testing.T, image string, suites ...string) *client.SolveStatus {
 	}
 	return &client.SolveStatus{Statuses: []*client.VertexStatus{
 		{ID: "extracting", Vertex: digest.Digest(image)},
-		{ID: dispatch.WantID, Vertex: digest.Digest(image), Name: string(text)},
+		{ID: dispatch.WantStatus + "1", Vertex: digest.Digest(image), Name: string(text)},
 	}}
 }
 
@@ -102,7 +102,7 @@ func TestObserveNothing(t *testing.T) {
 	g := newGate()
 	m := toolbox.NewMakerOf(t.Context(), options(), g.try)
 	defer m.Close()
-	m.Observe(&client.SolveStatus{Statuses: []*client.VertexStatus{{ID: dispatch.WantID, Vertex: "image", Name: "{"}}})
+	m.Observe(&client.SolveStatus{Statuses: []*client.VertexStatus{{ID: dispatch.WantStatus + "1", Vertex: "image", Name: "{"}}})
 	m.Observe(wants(t, "", "trixie")) // of a step without an image
 	m.Observe(wants(t, "image"))
 	deaf := toolbox.NewMakerOf(t.Context(), toolbox.Options{}, g.try)
@@ -123,7 +123,7 @@ func TestObserveShort(t *testing.T) {
 	m := toolbox.NewMakerOf(t.Context(), options(), g.try)
 	defer m.Close()
 	text := `{"architecture":"arm64","suites":["trixie","trixie-base"]}`
-	m.Observe(&client.SolveStatus{Statuses: []*client.VertexStatus{{ID: dispatch.WantID, Vertex: "short", Name: text}}})
+	m.Observe(&client.SolveStatus{Statuses: []*client.VertexStatus{{ID: dispatch.WantStatus + "1", Vertex: "short", Name: text}}})
 	m.Observe(wants(t, "long", "trixie"))
 	if diff := cmp.Diff([]string{"trixie-base short", "trixie long"}, g.take(t, 2)); diff != "" {
 		t.Error(diff)

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -74,7 +75,9 @@ func (s *screen) report(job planner.Job, status *client.SolveStatus) {
 // withoutPrograms leaves out what the engine tells of the programs of emulated steps,
 // which is not for people.
 func withoutPrograms(status *client.SolveStatus) *client.SolveStatus {
-	isPrograms := func(s *client.VertexStatus) bool { return s.ID == dispatch.StatusID || s.ID == dispatch.WantID }
+	isPrograms := func(s *client.VertexStatus) bool {
+		return strings.HasPrefix(s.ID, dispatch.StepStatus) || strings.HasPrefix(s.ID, dispatch.WantStatus)
+	}
 	if !slices.ContainsFunc(status.Statuses, isPrograms) {
 		return status
 	}

@@ -6,8 +6,10 @@ import (
 	"slices"
 )
 
-// StatusID is the id of the progress status that carries a [Step] as its name.
-const StatusID = "mabuild.step"
+// StepStatus starts the id of a progress status that carries a [Step] as its name. The
+// rest is no other's: of the statuses with the same id that BuildKit has not sent yet,
+// it keeps the last, whatever steps they are of.
+const StepStatus = "mabuild.step/"
 
 // Step is what the engine tells the client of an emulated step that it ran, as
 // JSON. Counts and times come from inside the container or from samples: they

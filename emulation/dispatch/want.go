@@ -1,7 +1,8 @@
 package dispatch
 
-// WantID is the id of the progress status that carries a [Want] as its name.
-const WantID = "mabuild.want"
+// WantStatus starts the id of a progress status that carries a [Want] as its name, as
+// [StepStatus] does.
+const WantStatus = "mabuild.want/"
 
 // Want is what the engine tells the client of an emulated step that has run for some
 // seconds and could have had more native tools, as JSON: once, and a second time if it

@@ -20,7 +20,7 @@ func programs(t *testing.T, step string, seconds float64, p any) *client.SolveSt
 		t.Fatal(err)
 	}
 	return &client.SolveStatus{Statuses: []*client.VertexStatus{
-		{ID: dispatch.StatusID, Vertex: d(step), Name: string(text), Timestamp: at(seconds)},
+		{ID: dispatch.StepStatus + "1", Vertex: d(step), Name: string(text), Timestamp: at(seconds)},
 		{ID: "extracting", Vertex: d(step), Name: "no JSON"},
 	}}
 }

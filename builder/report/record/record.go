@@ -130,7 +130,7 @@ func (r *Recorder) Observe(platform string, status *client.SolveStatus) {
 		r.vertex(platform, v, now)
 	}
 	for _, v := range status.Statuses {
-		if s := r.steps[r.ids[v.Vertex]]; s != nil && v.ID == dispatch.StatusID {
+		if s := r.steps[r.ids[v.Vertex]]; s != nil && strings.HasPrefix(v.ID, dispatch.StepStatus) {
 			s.account(v)
 		}
 	}

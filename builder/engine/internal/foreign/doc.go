@@ -14,7 +14,7 @@
 //   - looks for native tools in what the step leaves, which fails the step;
 //   - runs some steps once more without tools, if the build wants it, see below;
 //   - tells the client what it saw: a [dispatch.Step] in a progress status of the
-//     step, see [dispatch.StatusID].
+//     step, see [dispatch.StepStatus].
 //
 // What cannot be had is left out: without tools, without a log or with a mount that
 // is refused, the step runs as it does on any BuildKit.

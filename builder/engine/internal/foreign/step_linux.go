@@ -240,7 +240,7 @@ func tell(ctx context.Context, began time.Time, record *dispatch.Step) {
 		bklog.G(ctx).WithError(err).Warn("writing an emulated step's record")
 		return
 	}
-	send(ctx, dispatch.StatusID, began, text)
+	send(ctx, dispatch.StepStatus, began, text)
 }
 
 // close gives back what the run holds. It may be called again.

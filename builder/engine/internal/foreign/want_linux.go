@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/moby/buildkit/identity"
 	"github.com/moby/buildkit/util/bklog"
 	"github.com/moby/buildkit/util/progress"
 	"golang.org/x/sys/unix"
@@ -41,19 +42,19 @@ func (r *run) want(ctx context.Context) {
 		bklog.G(ctx).WithError(err).Warn("writing what tools an emulated step could have")
 		return
 	}
-	send(ctx, dispatch.WantID, r.began, text)
+	send(ctx, dispatch.WantStatus, r.began, text)
 }
 
-// send writes a progress status of the step.
-func send(ctx context.Context, id string, began time.Time, text []byte) {
+// send writes a progress status of the step, whose id starts with kind.
+func send(ctx context.Context, kind string, began time.Time, text []byte) {
 	writer, ok, _ := progress.NewFromContext(ctx)
 	if !ok {
 		return
 	}
 	defer writer.Close()
 	now := time.Now()
-	if err := writer.Write(id, progress.Status{Action: string(text), Started: &began, Completed: &now}); err != nil {
-		bklog.G(ctx).WithError(err).Warnf("sending %s", id)
+	if err := writer.Write(kind+identity.NewID(), progress.Status{Action: string(text), Started: &began, Completed: &now}); err != nil {
+		bklog.G(ctx).WithError(err).Warnf("sending %s", kind)
 	}
 }
 
