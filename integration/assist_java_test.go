@@ -124,6 +124,7 @@ func javaLab(t *testing.T, files map[string]string, dockerfile string) *assistLa
 // TestAssistJava compiles and packs a program for arm64 plainly and with native
 // tools, and compares every file, and the layers.
 func TestAssistJava(t *testing.T) {
+	t.Parallel()
 	lab := javaLab(t, javaProgram(), javaDockerfile)
 	build := func(how string) (layers []ocispec.Descriptor, layout, said string) {
 		started := time.Now()
@@ -263,7 +264,7 @@ func TestAssistJavaRefuses(t *testing.T) {
 	}
 }
 
-// planJava decides. What comparing images found out is kept: it does not change.
+// planJava decides.
 func planJava(t *testing.T, l *assistLab) *assist.Result {
 	t.Helper()
 	native := platforms.DefaultSpec()

@@ -13,7 +13,8 @@ import (
 func TestAttestSlowPlatform(t *testing.T) {
 	store := registry(t, testbed.RegistryOptions{})
 	name := store.Addr + "/slow:1"
-	dir := project(t, map[string]string{"Dockerfile": "FROM busybox\nARG TARGETARCH\nRUN test $TARGETARCH = amd64 || sleep 8\n"})
+	step, process := waitingStep()
+	dir := project(t, map[string]string{"Dockerfile": "FROM busybox\nARG TARGETARCH\nRUN test $TARGETARCH = amd64 || " + step + "\n"})
 	building := command(t, "--platform", pair, "--no-cache", "-t", name, "--push", "--provenance=mode=max", "--progress=plain", dir)
 	stderr, err := building.StderrPipe()
 	if err != nil {
@@ -35,6 +36,7 @@ func TestAttestSlowPlatform(t *testing.T) {
 					t.Errorf("pruning: %s", res.stderr)
 				}
 			}
+			endStep(t, process)
 		}
 		if err != nil {
 			break

@@ -94,31 +94,24 @@ func TestActionPostSpares(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(short) })
-	dir := project(t, map[string]string{"Dockerfile": "FROM busybox\nRUN echo started && sleep 9 && echo whole\n"})
+	step, process := waitingStep()
+	dir := project(t, map[string]string{"Dockerfile": "FROM busybox\nRUN " + step + " && echo whole\n"})
 	building, ended := newRunner(t, map[string]string{"context": ".", "no-cache": "true"}), newRunner(t, nil)
 	building.state, ended.state = filepath.Join(short, "state"), filepath.Join(short, "state")
 	cmd := building.command(t, dir)
-	out, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	var log bytes.Buffer
+	cmd.Stderr = &log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	var log bytes.Buffer
-	for line := make([]byte, 4096); !strings.Contains(log.String(), "started\n"); {
-		n, err := out.Read(line)
-		if log.Write(line[:n]); err != nil {
-			t.Fatalf("%v\n%s", err, log.String())
-		}
-	}
+	awaitProcess(t, process, true)
 	post := ended.command(t, dir)
 	post.Env = append(post.Env, "STATE_mabuild="+shared.binary)
 	began := time.Now()
 	if res := finish(t, post); res.code != 0 || res.stderr != "" {
 		t.Errorf("exit code %d after %s\n%s", res.code, time.Since(began), res.stderr)
 	}
-	_, _ = log.ReadFrom(out)
+	endStep(t, process)
 	if err := cmd.Wait(); err != nil || !strings.Contains(log.String(), "whole\n") {
 		t.Errorf("%v\n%s", err, log.String())
 	}

@@ -270,7 +270,8 @@ func TestActionRefuses(t *testing.T) {
 
 // TestActionPhases interrupts the main phase as a runner does, and runs the other one.
 func TestActionPhases(t *testing.T) {
-	dir := project(t, map[string]string{"Dockerfile": "FROM busybox\nRUN echo started && sleep 100\n"})
+	step, process := waitingStep()
+	dir := project(t, map[string]string{"Dockerfile": "FROM busybox\nRUN " + step + "\n"})
 	r := newRunner(t, map[string]string{"context": ".", "no-cache": "true"})
 	short, err := os.MkdirTemp("", "mabuild-ci-") // a socket's path is short
 	if err != nil {
@@ -280,24 +281,14 @@ func TestActionPhases(t *testing.T) {
 	r.state = filepath.Join(short, "state")
 	cmd := r.command(t, dir)
 	var stderr bytes.Buffer
-	out, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	cmd.Stderr = &stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	line := make([]byte, 4096)
-	for !strings.Contains(stderr.String(), "started\n") {
-		n, err := out.Read(line)
-		if stderr.Write(line[:n]); err != nil {
-			t.Fatalf("%v\n%s", err, stderr.String())
-		}
-	}
+	awaitProcess(t, process, true)
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
-	_, _ = stderr.ReadFrom(out)
 	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 130 {
 		t.Errorf("%v\n%s", err, stderr.String())
 	}

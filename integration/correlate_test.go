@@ -43,6 +43,7 @@ type recipe struct {
 // TestCorrelate builds, and holds that the plan's steps are the daemon's vertices: by
 // digest, all of them and no other.
 func TestCorrelate(t *testing.T) {
+	t.Parallel()
 	recipes := map[string]recipe{
 		"hello":      {dir: "../examples/hello", platforms: six},
 		"go-cross":   {dir: "../examples/go-cross", platforms: "linux/amd64,linux/arm64"},

@@ -42,6 +42,7 @@ func dispatchTargets() []dispatchTarget {
 // TestDispatchTargets runs a thousand command lines for each target without and with
 // native tools, and compares what they say and what they leave.
 func TestDispatchTargets(t *testing.T) {
+	t.Parallel()
 	lab := newDispatchEngine(t, testbed.DebianUnpacked, testbed.TrixieUnpacked)
 	for _, target := range dispatchTargets() {
 		lab := &dispatchLab{dir: lab.dir, platform: target.platform, as: lab.as}

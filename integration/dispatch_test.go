@@ -12,6 +12,7 @@ import (
 // TestDispatch builds the same without and with native tools in place of emulated
 // programs, compares every file, and then does what must not have any.
 func TestDispatch(t *testing.T) {
+	t.Parallel()
 	lab := newDispatchLab(t)
 	for name, test := range map[string]func(*testing.T, *dispatchLab){
 		"C and C++": dispatchC, "packages": dispatchPackages, "script": dispatchScript, "Go": dispatchGo, "opt-in": dispatchOptIn,

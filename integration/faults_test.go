@@ -153,27 +153,6 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
-// awaitNoSleep returns when the steps of a cancelled build are gone.
-func awaitNoSleep(t *testing.T) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		found := ""
-		files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
-		for _, file := range files {
-			body, _ := os.ReadFile(file)
-			if strings.HasSuffix(string(body), "sleep\x00600\x00") {
-				found = file
-			}
-		}
-		if found == "" {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("a step of the cancelled build still runs: %s", found)
-		}
-	}
-}
-
 // TestSecondInterrupt: the first waits for the steps to end, the second does not.
 func TestSecondInterrupt(t *testing.T) {
 	dir := shortDir(t)

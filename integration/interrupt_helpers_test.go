@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -252,20 +251,5 @@ func (l *interruptLoop) usersFiles(t *testing.T) map[string]bool {
 // awaitNoStep returns when no step of the loop runs any more.
 func (l *interruptLoop) awaitNoStep(t *testing.T) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		found := ""
-		files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
-		for _, file := range files {
-			if body, _ := os.ReadFile(file); strings.Contains(string(body), ": "+l.marker) {
-				found = file
-			}
-		}
-		if found == "" {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Errorf("a step goes on: %s", found)
-			return
-		}
-	}
+	awaitProcess(t, ": "+l.marker, false)
 }

@@ -116,6 +116,7 @@ func TestOrdinaryUser(t *testing.T) {
 // TestOrdinaryUserInstallsPackages: maintainer scripts, su and sudo under emulation
 // (case 20: sudo needs a handler with the C flag).
 func TestOrdinaryUserInstallsPackages(t *testing.T) {
+	t.Parallel()
 	user := account(t)
 	dir := readable(t, project(t, map[string]string{"Dockerfile": `FROM debian:bookworm-slim
 RUN apt-get update && apt-get install -y --no-install-recommends sudo && rm -rf /var/lib/apt/lists/*

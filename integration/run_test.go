@@ -201,6 +201,9 @@ func TestRunImageTerminal(t *testing.T) {
 			}
 			seen.Write(buffer[:n])
 		}
+		if strings.Contains(step.keys, "sleep 600") {
+			awaitProcess(t, sleepProcess, true) // before that, Ctrl-C is the shell's
+		}
 	}
 	_ = cmd.Wait()
 	if code := cmd.ProcessState.ExitCode(); code != 5 {

@@ -74,6 +74,7 @@ func TestToolboxOfGo(t *testing.T) {
 // The real packages of Debian 12: what unpacks is native, and the compiler, whose
 // cross version lacks a fix, is not.
 func TestToolboxOfBookworm(t *testing.T) {
+	t.Parallel()
 	store := toolbox.Open(t.TempDir())
 	recipe := toolbox.Recipe{Suite: "bookworm-base", Base: "debian:bookworm-slim", Platform: "linux/arm64", Host: "amd64"}
 	image := makeToolbox(t, store, recipe, "--network", "none").Box
@@ -117,6 +118,7 @@ func TestToolboxOfBookworm(t *testing.T) {
 // A command on an image that there is no toolbox of wants one; the build makes it while
 // the command runs, and what that executes from then on is native, with the same image.
 func TestToolboxDuringStep(t *testing.T) {
+	t.Parallel()
 	if !dispatch.Supported() {
 		t.Skip("there are native tools on linux/amd64 alone")
 	}
