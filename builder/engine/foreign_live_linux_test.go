@@ -1,8 +1,16 @@
 package engine_test
 
 import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -11,11 +19,35 @@ import (
 	"github.com/mabuild/mabuild/emulation/toolbox"
 )
 
+// pause is an order of the driver to wait for resume, of this process alone.
+func pause() string { return fmt.Sprintf("pause test-%d", os.Getpid()) }
+
+// resume ends the waiting.
+func resume(t *testing.T) {
+	t.Helper()
+	paused := []byte(strings.ReplaceAll(pause(), " ", "\x00") + "\x00")
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Error(err)
+	}
+	for _, file := range files {
+		if line, _ := os.ReadFile(file); !bytes.Contains(line, paused) {
+			continue
+		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		if err := errors.Join(err, syscall.Kill(pid, syscall.SIGTERM)); err != nil {
+			t.Error(err)
+		}
+		return
+	}
+	t.Error("no step waits")
+}
+
 // TestRunningStepGetsTools: a toolbox that is installed while a step runs serves what
 // the step executes from then on, is in its record, and stays when all is pruned.
 func TestRunningStepGetsTools(t *testing.T) {
 	l := newLab(t, false, "")
-	const work = `RUN ["/driver", "run", "1", "/tool", "text", "/first", "x", "+", "say", "running", "+", "burn", "1500", "+", "run", "3", "/tool", "text", "/made", "y"]` + "\n"
+	work := driver("run 1 /tool text /first x + " + pause() + " + run 3 /tool text /made y")
 	var once sync.Once
 	assisted := l.buildHearing(t.Context(), t, work, fresh(dispatch.AccountingAttribute, "off"), func() {
 		once.Do(func() {
@@ -24,6 +56,7 @@ func TestRunningStepGetsTools(t *testing.T) {
 			if err != nil || len(pruned.Kept) != 1 {
 				t.Errorf("during the step was pruned %+v, %v", pruned, err)
 			}
+			resume(t)
 		})
 	})
 	if assisted.err != nil {
@@ -36,11 +69,20 @@ func TestRunningStepGetsTools(t *testing.T) {
 	if !slices.Equal(step.Toolboxes, []string{l.box}) || step.Failed {
 		t.Errorf("at its end the step had %v", step.Toolboxes)
 	}
-	plain := l.must(t, work, fresh(dispatch.AssistAttribute, dispatch.AssistOff, dispatch.AccountingAttribute, "off"))
+	again := func(attrs ...string) built {
+		t.Helper()
+		var once sync.Once
+		b := l.buildHearing(t.Context(), t, work, fresh(append(attrs, dispatch.AccountingAttribute, "off")...), func() { once.Do(func() { resume(t) }) })
+		if b.err != nil {
+			t.Fatal(b.err)
+		}
+		return b
+	}
+	plain := again(dispatch.AssistAttribute, dispatch.AssistOff)
 	if diff := cmp.Diff(plain.diffIDs(t), assisted.diffIDs(t)); diff != "" {
 		t.Errorf("the layers differ (-plain +assisted):\n%s", diff)
 	}
-	empty := l.must(t, work, fresh(dispatch.AccountingAttribute, "off"))
+	empty := again()
 	if diff := cmp.Diff(plain.diffIDs(t), empty.diffIDs(t)); diff != "" || len(empty.steps) != 0 {
 		t.Errorf("with a place for tools and none in it, the client hears %+v, and the layers differ:\n%s", empty.steps, diff)
 	}
@@ -50,8 +92,11 @@ func TestRunningStepGetsTools(t *testing.T) {
 func TestLaterToolLeaks(t *testing.T) {
 	l := newLab(t, false, "")
 	var once sync.Once
-	b := l.buildHearing(t.Context(), t, `RUN ["/driver", "say", "running", "+", "burn", "1500", "+", "copy", "/dev/.mabuild/t/tool", "/leak"]`+"\n", fresh(), func() {
-		once.Do(func() { l.addTools(t) })
+	b := l.buildHearing(t.Context(), t, driver(pause()+" + copy /dev/.mabuild/t/tool /leak"), fresh(), func() {
+		once.Do(func() {
+			l.addTools(t)
+			resume(t)
+		})
 	})
 	if step := b.one(t); b.err == nil || !slices.Equal(step.Leaks, []string{"/leak"}) {
 		t.Errorf("got %v, %+v", b.err, step)

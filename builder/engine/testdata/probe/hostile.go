@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -53,6 +54,12 @@ func hostile(order string, args []string) error {
 		return cmd.Run()
 	case "forge": // FILE KIND TIMES records
 		return forge(args[0], args[1][0], args[2])
+	case "pause": // NAME, until SIGTERM
+		resumed := make(chan os.Signal, 1)
+		signal.Notify(resumed, syscall.SIGTERM)
+		fmt.Println("pausing")
+		<-resumed
+		return nil
 	case "until": // FILE is not there, or has SIZE
 		return until(args[0], args[1])
 	}
