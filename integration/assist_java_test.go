@@ -232,6 +232,7 @@ func unpacked(t *testing.T, layout string, layer ocispec.Descriptor) []byte {
 // TestAssistJavaRefuses has commands that are not only compilers, and one that
 // fails, which keeps its line.
 func TestAssistJavaRefuses(t *testing.T) {
+	t.Parallel()
 	tests := []struct{ command, want string }{
 		{"javac -d /out Bad.java", ""},
 		{"$JAVA_HOME/bin/javac -d /out Bad.java", ""},

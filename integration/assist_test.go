@@ -204,6 +204,7 @@ COPY --from=cgo /c /c
 // TestAssistErrors sees a failing command at its own line and by its own name,
 // with and without native tools.
 func TestAssistErrors(t *testing.T) {
+	t.Parallel()
 	const dockerfile = "FROM golang:1.26 AS build\nWORKDIR /src\nRUN --network=none \\\n  go version && false\n"
 	lab := newAssistLab(t, nil, dockerfile)
 	edit, err := lab.plan(t, "").Apply("linux/arm64")

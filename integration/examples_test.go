@@ -20,6 +20,7 @@ var machines = map[string]string{
 // TestExamples builds every example, pushes it, and then runs every platform of
 // what the registry has.
 func TestExamples(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name      string
 		platforms string

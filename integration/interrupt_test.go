@@ -81,11 +81,18 @@ func TestInterruptAnyMoment(t *testing.T) {
 		b := l.draw(n)
 		l.run(t, b)
 		l.check(t, b)
+		// What else the machine does changes how long a build takes: about one in ten shall
+		// finish.
+		if b.code == 0 {
+			l.whole -= l.whole / 10
+		} else {
+			l.whole += l.whole / 100
+		}
 		if t.Failed() {
 			t.Fatalf("build %d: %v after %s of %s (+%s), exit code %d:\n%s", n, b.signals, b.after, l.whole, b.between, b.code, b.output)
 		}
 	}
-	t.Logf("a build takes %s; exit codes %v; the slowest ended %s after its signal", l.whole, l.ended, l.slowest)
+	t.Logf("a build takes %s; exit codes %v; the slowest ended %s after its signal", l.whole.Round(time.Millisecond), l.ended, l.slowest)
 	if l.ended[0] == interrupts || l.ended[0] == 0 {
 		t.Errorf("%d of %d builds finished: the moments were not those of a whole build", l.ended[0], interrupts)
 	}
