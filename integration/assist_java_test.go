@@ -279,7 +279,7 @@ func planJava(t *testing.T, l *assistLab) *assist.Result {
 	}
 	result, err := assist.Plan(t.Context(), plan, assist.Options{
 		Dockerfile: []byte(l.text), Resolver: resolver, Content: l.registry, Context: l.dir,
-		Cache: filepath.Join(filepath.Dir(shared.state), "proofs"), Recipes: []assist.Recipe{assist.Java{}},
+		Cache: proofs(), Recipes: []assist.Recipe{assist.Java{}},
 	})
 	if err != nil {
 		t.Fatal(err)

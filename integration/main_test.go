@@ -84,12 +84,13 @@ func setUp(run func() int) (code int, err error) {
 	return run(), nil
 }
 
-// environment is that of a user whose engine is in state. The image store is
-// beside it.
+// environment is that of a user whose engine is in state. The image store and the caches
+// are beside it.
 func (l *lab) environment(state string) []string {
+	beside := func(name string) string { return filepath.Join(filepath.Dir(state), name) }
 	return append(os.Environ(),
-		"MABUILD_STATE_DIR="+state, "XDG_DATA_HOME="+filepath.Join(filepath.Dir(state), "data"),
-		"MABUILD_ENGINE_CONFIG="+l.config, "BUILDKIT_HOST=", "MABUILD_CI=plain", "DOCKER_CONFIG="+filepath.Join(filepath.Dir(state), "docker"))
+		"MABUILD_STATE_DIR="+state, "XDG_DATA_HOME="+beside("data"), "XDG_CACHE_HOME="+beside("cache"), "DOCKER_CONFIG="+beside("docker"),
+		"MABUILD_ENGINE_CONFIG="+l.config, "BUILDKIT_HOST=", "MABUILD_CI=plain")
 }
 
 // result is how a run of mabuild ended.
