@@ -102,10 +102,17 @@ func withoutQEMU(t *testing.T, args ...string) *exec.Cmd {
 // TestNoQEMU is case 17: emulation is missed before anything is pulled, and only
 // by platforms with a RUN of their own.
 func TestNoQEMU(t *testing.T) {
-	before := len(shared.bases.Requests())
 	foreign := project(t, map[string]string{"Dockerfile": "FROM busybox AS base\nCOPY Dockerfile /\nRUN true\nFROM base\nRUN false\n"})
-	fails(t, withoutQEMU(t, "--platform", "linux/amd64,linux/s390x", foreign), 3,
-		"Dockerfile:3", "stage base", "linux/s390x", "qemu-user-static", "apt-get install")
+	cache := "XDG_CACHE_HOME=" + t.TempDir()
+	plan := command(t, "plan", "--platform", "linux/amd64,linux/s390x", foreign) // reads what the bases are
+	plan.Env = append(plan.Env, cache)
+	if res := finish(t, plan); res.code != 0 {
+		t.Fatalf("planning: exit code %d\n%s", res.code, res.stderr)
+	}
+	before := len(shared.bases.Requests())
+	build := withoutQEMU(t, "--platform", "linux/amd64,linux/s390x", foreign)
+	build.Env = append(build.Env, cache)
+	fails(t, build, 3, "Dockerfile:3", "stage base", "linux/s390x", "qemu-user-static", "apt-get install")
 	if after := len(shared.bases.Requests()); after != before {
 		t.Errorf("%d requests were made to the registry of the bases", after-before)
 	}
