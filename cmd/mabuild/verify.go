@@ -103,11 +103,44 @@ type pushedContent struct {
 }
 
 func (p pushedContent) Open(ctx context.Context, desc ocispec.Descriptor) (io.ReadCloser, error) {
+	elsewhere := func() (io.ReadCloser, error) { return p.inRegistry.Open(ctx, desc) }
 	blob, err := p.node.Open(ctx, desc)
 	if errdefs.IsNotFound(err) {
-		return p.inRegistry.Open(ctx, desc)
+		return elsewhere()
 	}
-	return blob, err
+	if err != nil {
+		return nil, err
+	}
+	return &forgotten{ReadCloser: blob, elsewhere: elsewhere}, nil
+}
+
+// forgotten goes on elsewhere with content that is deleted while it is read, as a prune
+// during the build does.
+type forgotten struct {
+	io.ReadCloser
+	elsewhere func() (io.ReadCloser, error) // nil if it reads there
+	read      int64
+}
+
+func (f *forgotten) Read(p []byte) (int, error) {
+	n, err := f.ReadCloser.Read(p)
+	f.read += int64(n)
+	if f.elsewhere == nil || !errdefs.IsNotFound(err) {
+		return n, err
+	}
+	blob, err := f.elsewhere()
+	if err != nil {
+		return n, err
+	}
+	f.elsewhere = nil
+	err = f.Close()
+	f.ReadCloser = blob
+	if err == nil {
+		if _, err = io.CopyN(io.Discard, blob, f.read); errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+	}
+	return n, err
 }
 
 func newVerifyCommand() *cobra.Command {
