@@ -18,26 +18,9 @@ import (
 // elsewhere is a mabuild with an engine of its own, which has no cache.
 func elsewhere(t *testing.T) func(args ...string) *exec.Cmd {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "mabuild-it-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	state := filepath.Join(dir, "state")
-	run := func(args ...string) *exec.Cmd {
-		cmd := command(t, args...)
-		cmd.Env = shared.environment(state)
-		return cmd
-	}
-	t.Cleanup(func() {
-		stop := exec.Command(shared.binary, "engine", "stop", "--force")
-		stop.Env = shared.environment(state)
-		if out, err := stop.CombinedOutput(); err != nil {
-			t.Errorf("stopping the engine: %v\n%s", err, out)
-		}
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
+	dir := shortDir(t)
+	run := func(args ...string) *exec.Cmd { return own(t, dir, command(t, args...)) }
+	t.Cleanup(func() { stopEngine(t, run().Env) })
 	return run
 }
 

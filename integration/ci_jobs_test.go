@@ -3,7 +3,6 @@ package integration
 import (
 	"bytes"
 	"encoding/json"
-	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -89,15 +88,12 @@ func TestActionOwn(t *testing.T) {
 // TestActionPostSpares ends a job beside one that still builds with the same engine, as on
 // a runner of one's own: that goes on.
 func TestActionPostSpares(t *testing.T) {
-	short, err := os.MkdirTemp("", "mabuild-ci-") // a socket's path is short
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(short) })
 	step, process := waitingStep()
 	dir := project(t, map[string]string{"Dockerfile": "FROM busybox\nRUN " + step + " && echo whole\n"})
 	building, ended := newRunner(t, map[string]string{"context": ".", "no-cache": "true"}), newRunner(t, nil)
-	building.state, ended.state = filepath.Join(short, "state"), filepath.Join(short, "state")
+	state := filepath.Join(shortDir(t), "state")
+	t.Cleanup(func() { stopEngine(t, shared.environment(state)) })
+	building.state, ended.state = state, state
 	cmd := building.command(t, dir)
 	var log bytes.Buffer
 	cmd.Stderr = &log

@@ -273,12 +273,8 @@ func TestActionPhases(t *testing.T) {
 	step, process := waitingStep()
 	dir := project(t, map[string]string{"Dockerfile": "FROM busybox\nRUN " + step + "\n"})
 	r := newRunner(t, map[string]string{"context": ".", "no-cache": "true"})
-	short, err := os.MkdirTemp("", "mabuild-ci-") // a socket's path is short
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(short) })
-	r.state = filepath.Join(short, "state")
+	r.state = filepath.Join(shortDir(t), "state")
+	t.Cleanup(func() { stopEngine(t, shared.environment(r.state)) })
 	cmd := r.command(t, dir)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

@@ -43,21 +43,29 @@ func resume(t *testing.T) {
 	t.Error("no step waits")
 }
 
+// paused builds, and goes on with the step that pauses when meanwhile has returned.
+func (l *lab) paused(t *testing.T, work string, attrs map[string]string, meanwhile func()) built {
+	t.Helper()
+	var once sync.Once
+	return l.buildHearing(t.Context(), t, work, attrs, func() {
+		once.Do(func() {
+			meanwhile()
+			resume(t)
+		})
+	})
+}
+
 // TestRunningStepGetsTools: a toolbox that is installed while a step runs serves what
 // the step executes from then on, is in its record, and stays when all is pruned.
 func TestRunningStepGetsTools(t *testing.T) {
 	l := newLab(t, false, "")
 	work := driver("run 1 /tool text /first x + " + pause() + " + run 3 /tool text /made y")
-	var once sync.Once
-	assisted := l.buildHearing(t.Context(), t, work, fresh(dispatch.AccountingAttribute, "off"), func() {
-		once.Do(func() {
-			l.addTools(t)
-			pruned, err := toolbox.Open(l.opts.State.Toolboxes()).Prune(t.Context(), toolbox.PruneOptions{All: true})
-			if err != nil || len(pruned.Kept) != 1 {
-				t.Errorf("during the step was pruned %+v, %v", pruned, err)
-			}
-			resume(t)
-		})
+	assisted := l.paused(t, work, fresh(dispatch.AccountingAttribute, "off"), func() {
+		l.addTools(t)
+		pruned, err := toolbox.Open(l.opts.State.Toolboxes()).Prune(t.Context(), toolbox.PruneOptions{All: true})
+		if err != nil || len(pruned.Kept) != 1 {
+			t.Errorf("during the step was pruned %+v, %v", pruned, err)
+		}
 	})
 	if assisted.err != nil {
 		t.Fatal(assisted.err)
@@ -71,8 +79,7 @@ func TestRunningStepGetsTools(t *testing.T) {
 	}
 	again := func(attrs ...string) built {
 		t.Helper()
-		var once sync.Once
-		b := l.buildHearing(t.Context(), t, work, fresh(append(attrs, dispatch.AccountingAttribute, "off")...), func() { once.Do(func() { resume(t) }) })
+		b := l.paused(t, work, fresh(append(attrs, dispatch.AccountingAttribute, "off")...), func() {})
 		if b.err != nil {
 			t.Fatal(b.err)
 		}
@@ -91,13 +98,7 @@ func TestRunningStepGetsTools(t *testing.T) {
 // TestLaterToolLeaks: the search for copies knows the tools that came during the step.
 func TestLaterToolLeaks(t *testing.T) {
 	l := newLab(t, false, "")
-	var once sync.Once
-	b := l.buildHearing(t.Context(), t, driver(pause()+" + copy /dev/.mabuild/t/tool /leak"), fresh(), func() {
-		once.Do(func() {
-			l.addTools(t)
-			resume(t)
-		})
-	})
+	b := l.paused(t, driver(pause()+" + copy /dev/.mabuild/t/tool /leak"), fresh(), func() { l.addTools(t) })
 	if step := b.one(t); b.err == nil || !slices.Equal(step.Leaks, []string{"/leak"}) {
 		t.Errorf("got %v, %+v", b.err, step)
 	}
