@@ -255,9 +255,8 @@ func (s *Sampler) charge(proc *procfs, w *Watch, p process, since time.Duration)
 	}
 	// A process executes other programs. One that is about to end has none.
 	if exe := proc.executable(p.pid); exe != "" && (exe != seen.exe || p.comm != seen.comm) {
-		seen.exe, seen.comm, seen.program = exe, p.comm, s.identify(proc, p, exe)
-		if p.parent == w.root && !seen.program.emulated && isSetup(proc, p.pid) {
-			seen.program = program{}
+		if found, whole := s.identify(proc, p, exe, p.parent == w.root); whole {
+			seen.exe, seen.comm, seen.program = exe, p.comm, found
 		}
 	}
 	if seen.program.name != "" {
@@ -267,30 +266,35 @@ func (s *Sampler) charge(proc *procfs, w *Watch, p process, since time.Duration)
 }
 
 // identify names a program: by its path if QEMU runs it, or if it is a tool that was
-// executed by its path, and by its own name otherwise.
-func (s *Sampler) identify(proc *procfs, p process, exe string) program {
-	emulated := s.emulator(exe)
-	name := ""
-	if cmdline, err := proc.read(p.pid, "cmdline"); err == nil {
-		switch {
-		case emulated:
-			name = guestPath(cmdline)
-		case strings.HasPrefix(exe, dispatch.Dir+"/"):
-			first, _, _ := bytes.Cut(cmdline, []byte{0})
-			name = string(first)
-		}
+// executed by its path, and by its own name otherwise. A container's first process has
+// none while it is still the runtime's own. It reports false if the process executed
+// another program meanwhile, as what was read is then of both.
+func (s *Sampler) identify(proc *procfs, p process, exe string, first bool) (program, bool) {
+	found := program{emulated: s.emulator(exe)}
+	cmdline, err := proc.read(p.pid, "cmdline")
+	switch {
+	case err != nil:
+		return program{}, false
+	case found.emulated:
+		found.name = guestPath(cmdline)
+	case first && isSetup(cmdline):
+		return program{}, proc.executable(p.pid) == exe
+	case strings.HasPrefix(exe, dispatch.Dir+"/"):
+		argument, _, _ := bytes.Cut(cmdline, []byte{0})
+		found.name = string(argument)
 	}
-	if !strings.HasPrefix(name, "/") {
-		name = p.comm
+	if !strings.HasPrefix(found.name, "/") {
+		comm, _ := proc.read(p.pid, "comm") // later than p.comm
+		found.name = strings.TrimSuffix(string(comm), "\n")
 	}
-	return program{name: printable(name), emulated: emulated}
+	found.name = printable(found.name)
+	return found, proc.executable(p.pid) == exe
 }
 
-// isSetup reports whether a container's first process is still the runtime's own,
-// "runc init", which executes the step's program when all is ready.
-func isSetup(proc *procfs, pid int) bool {
-	cmdline, err := proc.read(pid, "cmdline")
-	return err == nil && bytes.HasSuffix(cmdline, []byte("\x00init\x00")) && bytes.Count(cmdline, []byte{0}) == 2
+// isSetup reports whether a command line is the runtime's, "runc init", which executes
+// the step's program when all is ready.
+func isSetup(cmdline []byte) bool {
+	return bytes.HasSuffix(cmdline, []byte("\x00init\x00")) && bytes.Count(cmdline, []byte{0}) == 2
 }
 
 // maxPrograms bounds what is remembered of a step.
