@@ -26,6 +26,7 @@ type actions struct {
 
 	mu      sync.Mutex
 	refused int      // what it answers, if it is not zero
+	rival   string   // keys that begin so are taken by somebody who is still writing; empty for none
 	keys    []string // by ID, from 1
 	content map[string][]byte
 	pending map[string][]byte
@@ -82,6 +83,11 @@ func (a *actions) find(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
+// taken reports whether somebody was faster, a moment ago or long ago.
+func (a *actions) taken(key string) bool {
+	return slices.Contains(a.keys, key) || a.rival != "" && strings.HasPrefix(key, a.rival)
+}
+
 func (a *actions) reserve(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -90,7 +96,7 @@ func (a *actions) reserve(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	if slices.Contains(a.keys, request.Key) {
+	if a.taken(request.Key) {
 		w.WriteHeader(http.StatusConflict)
 		_ = json.NewEncoder(w).Encode(map[string]any{"typeKey": "ArtifactCacheItemAlreadyExistsException", "message": "it is there"})
 		return
@@ -170,9 +176,17 @@ func testActionsCache(t *testing.T, variables func(*actions) []string) {
 	if n := len(service.indexes()); n != 4 {
 		t.Errorf("%d indexes after the second export: %v", n, service.indexes())
 	}
+	// A layer that another job writes at the same time is its.
+	service.mu.Lock()
+	service.rival = "buildkit-blob-"
+	service.mu.Unlock()
+	dir = randomProject(t)
+	outputs(t, within(command(t, "--cache-to", "type=gha,mode=max", dir)))
+	if n := len(service.indexes()); n != 6 {
+		t.Errorf("%d indexes after the third export: %v", n, service.indexes())
+	}
 	// A service that has had enough is a warning, and no reason not to build.
 	service.refuse(http.StatusTooManyRequests)
-	dir = randomProject(t)
 	busy := finish(t, within(command(t, "--platform", "linux/amd64", "--cache-to", "type=gha,timeout=5s,ignore-error=true", "-o", t.TempDir(), dir)))
 	if busy.code != 0 || !strings.Contains(busy.stderr, "429") && !strings.Contains(busy.stderr, "cache") {
 		t.Errorf("exit code %d\n%s", busy.code, busy.stderr)

@@ -22,7 +22,7 @@ func (a *actions) refuse(status int) {
 func (a *actions) serveV2(mux *http.ServeMux) {
 	const api = "POST /twirp/github.actions.results.api.v1.CacheService/"
 	blocks := make(map[string][]byte)
-	answer := func(call string, reply func(key string, restore []string) map[string]any) {
+	answer := func(call string, reply func(w http.ResponseWriter, key string, restore []string) map[string]any) {
 		mux.HandleFunc(api+call, func(w http.ResponseWriter, r *http.Request) {
 			var request struct {
 				Key         string
@@ -34,21 +34,22 @@ func (a *actions) serveV2(mux *http.ServeMux) {
 			}
 			a.mu.Lock()
 			defer a.mu.Unlock()
-			_ = json.NewEncoder(w).Encode(reply(request.Key, request.RestoreKeys))
+			_ = json.NewEncoder(w).Encode(reply(w, request.Key, request.RestoreKeys))
 		})
 	}
-	answer("CreateCacheEntry", func(key string, _ []string) map[string]any {
-		if slices.Contains(a.keys, key) {
-			return map[string]any{"ok": false, "message": "cache entry with the same key already exists"}
+	answer("CreateCacheEntry", func(w http.ResponseWriter, key string, _ []string) map[string]any {
+		if a.taken(key) {
+			w.WriteHeader(http.StatusConflict)
+			return map[string]any{"code": "already_exists", "msg": "cache entry with the same key, version, and scope already exists"}
 		}
 		a.keys = append(a.keys, key)
 		return map[string]any{"ok": true, "signed_upload_url": fmt.Sprintf("%sblob/%d?sig=x", a.url, len(a.keys))}
 	})
-	answer("FinalizeCacheEntryUpload", func(key string, _ []string) map[string]any {
+	answer("FinalizeCacheEntryUpload", func(_ http.ResponseWriter, key string, _ []string) map[string]any {
 		a.content[key] = a.pending[key]
 		return map[string]any{"ok": true, "entry_id": "1"}
 	})
-	answer("GetCacheEntryDownloadURL", func(key string, restore []string) map[string]any {
+	answer("GetCacheEntryDownloadURL", func(_ http.ResponseWriter, key string, restore []string) map[string]any {
 		for _, wanted := range append([]string{key}, restore...) {
 			for i, known := range slices.Backward(a.keys) {
 				if _, ok := a.content[known]; ok && strings.HasPrefix(known, wanted) {
