@@ -21,15 +21,16 @@ const (
 	maxWindow = 8 << 20
 )
 
-// timed is content that cannot be read after the deadline.
+// timed is content that cannot be read when the time is over.
 type timed struct {
 	io.Reader
 
-	deadline time.Time
+	watch *stopwatch
+	until time.Duration
 }
 
 func (t timed) Read(p []byte) (int, error) {
-	if time.Now().After(t.deadline) {
+	if t.watch.elapsed() > t.until {
 		return 0, errLate
 	}
 	return t.Reader.Read(p)
@@ -49,7 +50,7 @@ func (t timed) again(head []byte) timed {
 	if _, err := t.Seek(-int64(len(head)), io.SeekCurrent); err == nil {
 		return t
 	}
-	return timed{io.MultiReader(bytes.NewReader(head), t.Reader), t.deadline}
+	return timed{io.MultiReader(bytes.NewReader(head), t.Reader), t.watch, t.until}
 }
 
 // kind is what a file is, by its beginning.
@@ -83,7 +84,7 @@ func (s *scanner) kindOf(head []byte) kind {
 // content looks at a file, or at something that is in so many others. It returns the
 // name of a tool, or of the first one in it; empty if there is none.
 func (s *scanner) content(name string, from io.Reader, nested int) (string, error) {
-	content := timed{from, s.until}
+	content := timed{from, &s.watch, s.until}
 	head := s.heads[nested][:]
 	n, err := io.ReadFull(content, head)
 	if errors.Is(err, errLate) {
@@ -105,7 +106,7 @@ func (s *scanner) content(name string, from io.Reader, nested int) (string, erro
 		return "", nil
 	}
 	leak, err := s.packed(kind, name, content.again(head), nested+1)
-	if err != nil && time.Now().After(s.until) {
+	if err != nil && s.watch.elapsed() > s.until {
 		return "", errLate
 	}
 	return leak, nil // it has ended, or is damaged, which is the step's business

@@ -34,6 +34,23 @@ const maxName = 4096
 // errLate ends a search that took too long.
 var errLate = errors.New("the time for the search is over")
 
+// stopwatch measures how long a search takes. What nobody looks at it for does not
+// count: a machine that sleeps, or has others to serve, is no reason to search less.
+type stopwatch struct {
+	looked time.Time
+	total  time.Duration
+}
+
+// moment is more than what is done between two looks at a stopwatch.
+const moment = 5 * time.Millisecond
+
+func (w *stopwatch) elapsed() time.Duration {
+	now := time.Now()
+	w.total += min(now.Sub(w.looked), moment)
+	w.looked = now
+	return w.total
+}
+
 // findings are the native programs in what a step has written.
 type findings struct {
 	leaks  []string // tools of the view, or archives of some
@@ -48,9 +65,9 @@ type scanner struct {
 	machine elf.Machine
 	// has reports whether a file with that sha256 in hexadecimal is a tool's.
 	has      func(sha256 string) bool
-	deadline time.Time
+	watch    stopwatch
 	archives time.Duration // what is left of the time for them
-	until    time.Time     // the deadline of the file that is looked at
+	until    time.Duration // when the file that is looked at takes too long
 	since    time.Time     // skips files that were not changed after; zero looks at all
 	// leaked is called for each leak, if it is set: a file in a directory, which the
 	// step has at a path.
@@ -63,7 +80,7 @@ type scanner struct {
 }
 
 func newScanner(has func(sha256 string) bool) *scanner {
-	return &scanner{machine: nativeMachine(), has: has, deadline: time.Now().Add(maxScan), archives: maxScan / 2}
+	return &scanner{machine: nativeMachine(), has: has, archives: maxScan / 2}
 }
 
 // changedSince makes the scanner skip what was not changed since the step began: no
@@ -106,7 +123,7 @@ func (s *scanner) walk(dir *os.File, at string) error {
 	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 	for _, entry := range entries {
 		path := at + "/" + entry.Name()
-		if len(path) > maxName || time.Now().After(s.deadline) {
+		if len(path) > maxName || s.watch.elapsed() > maxScan {
 			s.partial = true
 			return nil
 		}
@@ -157,11 +174,11 @@ func (s *scanner) file(dir *os.File, name, path string) error {
 	}
 	file := os.NewFile(uintptr(fd), path)
 	defer file.Close()
-	s.until = s.deadline
+	s.until = maxScan
 	if kind != program {
-		began := time.Now()
-		s.until = began.Add(s.archives)
-		defer func() { s.archives -= time.Since(began) }()
+		began := s.watch.elapsed()
+		s.until = began + s.archives
+		defer func() { s.archives -= s.watch.elapsed() - began }()
 	}
 	leak, err := s.content(path, io.NewSectionReader(file, 0, math.MaxInt64), 0)
 	if errors.Is(err, errLate) {

@@ -142,7 +142,8 @@ func (r *run) end(ctx context.Context, call call, err error) error {
 	if r.watch == nil {
 		return err
 	}
-	watchErr := r.worker.sampler.Stop(r.watch)
+	// The sampler may have been kept from looking.
+	watchErr := errors.Join(r.worker.sampler.Stop(r.watch), r.look(ctx))
 	tools := r.contents(ctx)
 	if !r.mode.accounting && len(tools.Boxes) == 0 {
 		return err
