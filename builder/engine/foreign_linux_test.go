@@ -84,23 +84,25 @@ func TestStepRunsNatively(t *testing.T) {
 // build says goes through a frontend that calls another.
 func TestAccountingWithoutTools(t *testing.T) {
 	l := newLab(t, false, "")
-	step := l.must(t, `RUN ["/driver", "run", "2", "/tool", "burn", "700", "+", "burn", "300"]`+"\n", fresh()).one(t)
-	if step.Misses[dispatch.Unknown] != 3 || step.Hits != 0 || len(step.Toolboxes) != 0 {
-		t.Errorf("three executions without tools: %+v", step)
-	}
-	seconds := map[string]float64{}
-	for _, row := range step.CPU {
-		if !row.Emulated {
-			t.Errorf("native program %+v in an emulated step", row)
+	var seconds map[string]float64
+	for range 5 { // samples may be late, on a machine that is busy with something else
+		step := l.must(t, `RUN ["/driver", "run", "2", "/tool", "burn", "700", "+", "burn", "300"]`+"\n", fresh()).one(t)
+		if step.Misses[dispatch.Unknown] != 3 || step.Hits != 0 || len(step.Toolboxes) != 0 {
+			t.Errorf("three executions without tools: %+v", step)
 		}
-		seconds[row.Name+" "+row.BuildID] += row.Seconds
+		seconds = map[string]float64{}
+		for _, row := range step.CPU {
+			if !row.Emulated {
+				t.Errorf("native program %+v in an emulated step", row)
+			}
+			seconds[row.Name+" "+row.BuildID] += row.Seconds
+		}
+		tool, driver := seconds["/tool "+toolID], seconds["/driver "+driverID]
+		if tool > 0.9 && tool < 2.5 && driver > 0.2 && driver < 1.5 {
+			return
+		}
 	}
-	if tool := seconds["/tool "+toolID]; tool < 0.9 || tool > 2.5 {
-		t.Errorf("1.4 s in /tool were counted as %v", seconds)
-	}
-	if driver := seconds["/driver "+driverID]; driver < 0.2 || driver > 1.5 {
-		t.Errorf("0.3 s in /driver were counted as %v", seconds)
-	}
+	t.Errorf("1.4 s in /tool and 0.3 s in /driver were counted as %v", seconds)
 }
 
 // TestNativeStepHasNoRecord: steps of the machine's own platforms are BuildKit's alone.
@@ -259,7 +261,7 @@ func (l *lab) logs(t *testing.T) []string {
 // noLogs waits until the steps' ends have been dealt with.
 func (l *lab) noLogs(t *testing.T) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); len(l.logs(t)) > 0; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); len(l.logs(t)) > 0; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("logs are left: %v", l.logs(t))
 		}
@@ -317,7 +319,8 @@ func TestStepWantsTools(t *testing.T) {
 	const base = "COPY <<end /etc/os-release\nID=debian\nVERSION_CODENAME=trixie\nend\n" +
 		"COPY <<end /var/lib/dpkg/status\nPackage: dpkg\nend\n"
 	b := l.must(t, base+`RUN ["/driver", "burn", "3500"]`+"\n", fresh(dispatch.AccountingAttribute, "off"))
-	if want := []string{`{"architecture":"arm64","suites":["trixie-base","trixie"]}`}; !slices.Equal(b.wants, want) || len(b.steps) != 0 {
+	// One that takes very long wants more, later.
+	if want := `{"architecture":"arm64","suites":["trixie-base","trixie"]}`; len(b.wants) == 0 || b.wants[0] != want || len(b.steps) != 0 {
 		t.Errorf("the client heard %q, want %q, and %+v", b.wants, want, b.steps)
 	}
 	b = l.must(t, base+`RUN ["/driver", "pipe", "/etc/os-release", "+", "burn", "3500"]`+"\n", fresh())
@@ -325,8 +328,8 @@ func TestStepWantsTools(t *testing.T) {
 		t.Errorf("with a pipe for a file: %q, %+v", b.wants, b.steps)
 	}
 	b = l.must(t, base+`RUN ["/driver", "text", "/made", "x"]`+"\n", fresh())
-	if len(b.wants) != 0 {
-		t.Errorf("of a short step: %q", b.wants)
+	if step := b.one(t); len(b.wants) != 0 && step.Wall < 3 {
+		t.Errorf("of a step of %v s: %q", step.Wall, b.wants)
 	}
 }
 

@@ -121,7 +121,8 @@ func (s *Sampler) run(ending <-chan struct{}, ended chan<- struct{}) {
 		case <-timer.C:
 		}
 		before, now := threadTime(), time.Now()
-		s.lookAt(proc, now.Sub(last))
+		// A look that is much too late says little of the time before.
+		s.lookAt(proc, min(now.Sub(last), 2*maxInterval))
 		last = now
 		interval = nextInterval(interval, threadTime()-before)
 		timer.Reset(interval)
@@ -255,7 +256,7 @@ func (s *Sampler) charge(proc *procfs, w *Watch, p process, since time.Duration)
 	}
 	// A process executes other programs. One that is about to end has none.
 	if exe := proc.executable(p.pid); exe != "" && (exe != seen.exe || p.comm != seen.comm) {
-		if found, whole := s.identify(proc, p, exe, p.parent == w.root); whole {
+		if found, whole := s.identify(proc, w, p, exe); whole {
 			seen.exe, seen.comm, seen.program = exe, p.comm, found
 		}
 	}
@@ -267,17 +268,17 @@ func (s *Sampler) charge(proc *procfs, w *Watch, p process, since time.Duration)
 
 // identify names a program: by its path if QEMU runs it, or if it is a tool that was
 // executed by its path, and by its own name otherwise. A container's first process has
-// none while it is still the runtime's own. It reports false if the process executed
+// none while it is still the runtime's own. It reports false if the process executes
 // another program meanwhile, as what was read is then of both.
-func (s *Sampler) identify(proc *procfs, p process, exe string, first bool) (program, bool) {
+func (s *Sampler) identify(proc *procfs, w *Watch, p process, exe string) (program, bool) {
 	found := program{emulated: s.emulator(exe)}
 	cmdline, err := proc.read(p.pid, "cmdline")
 	switch {
-	case err != nil:
+	case err != nil || len(cmdline) == 0: // it has none while it is being replaced
 		return program{}, false
 	case found.emulated:
 		found.name = guestPath(cmdline)
-	case first && isSetup(cmdline):
+	case p.parent == w.root && isSetup(cmdline, w.container):
 		return program{}, proc.executable(p.pid) == exe
 	case strings.HasPrefix(exe, dispatch.Dir+"/"):
 		argument, _, _ := bytes.Cut(cmdline, []byte{0})
@@ -291,10 +292,12 @@ func (s *Sampler) identify(proc *procfs, p process, exe string, first bool) (pro
 	return found, proc.executable(p.pid) == exe
 }
 
-// isSetup reports whether a command line is the runtime's, "runc init", which executes
-// the step's program when all is ready.
-func isSetup(cmdline []byte) bool {
-	return bytes.HasSuffix(cmdline, []byte("\x00init\x00")) && bytes.Count(cmdline, []byte{0}) == 2
+// isSetup reports whether a command line is the runtime's: its own, "runc run" with the
+// container's name, until what it has forked executes "runc init", and that executes the
+// step's program when all is ready.
+func isSetup(cmdline []byte, container string) bool {
+	return bytes.HasSuffix(cmdline, []byte("\x00init\x00")) && bytes.Count(cmdline, []byte{0}) == 2 ||
+		bytes.Contains(cmdline, []byte("\x00"+container+"\x00"))
 }
 
 // maxPrograms bounds what is remembered of a step.

@@ -49,13 +49,18 @@ func TestExecutesWhileLookedAt(t *testing.T) {
 		}
 	}
 	runtime.write(t, "/runc", "runc", "runc\x00run\x00box\x00", 0)
-	first.write(t, "/memfd:runc", "runc:[2:INIT]", setup, 0)
+	first.write(t, "/runc", "runc", "runc\x00run\x00box\x00", 0)
 	s := New([]string{"/qemu"})
 	s.proc, s.engine = root, 2
 	w := &Watch{container: "box", cpu: true, look: func() error { return nil }, root: 2, seen: map[int]sighting{}, seconds: map[program]float64{}}
 	s.watches[w] = struct{}{}
 	proc := newProcfs(root)
 
+	s.lookAt(proc, time.Second)
+	first.write(t, "/memfd:runc", "runc:[2:INIT]", setup, 100)
+	s.lookAt(proc, time.Second)
+	first.write(t, "/memfd:runc", "runc:[2:INIT]", "", 200)
+	clear(w.seen)
 	s.lookAt(proc, time.Second)
 	if len(w.seconds) != 0 {
 		t.Errorf("the runtime's own time is the step's: %v", w.seconds)
