@@ -66,9 +66,14 @@ func options(t *testing.T) engine.Options {
 			log, _ := os.ReadFile(opts.State.Log())
 			t.Logf("engine.log:\n%s", log)
 		}
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
+		var left error
+		for range 100 { // its process may write for a moment longer
+			if left = os.RemoveAll(dir); left == nil {
+				return
+			}
+			time.Sleep(50 * time.Millisecond)
 		}
+		t.Error(left)
 	})
 	return opts
 }
@@ -192,7 +197,7 @@ func TestAcquireWhileIdleEngineEnds(t *testing.T) {
 	opts := options(t)
 	opts.Idle = time.Millisecond
 	engines := map[int]bool{}
-	for deadline := time.Now().Add(30 * time.Second); len(engines) < 3 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(5 * time.Minute); len(engines) < 3 && time.Now().Before(deadline); {
 		lease := acquire(t, opts)
 		engines[pidOf(t, lease)] = true
 		if err := ask(t.Context(), lease.Address()); err != nil {
@@ -220,7 +225,7 @@ func TestEngineEndsWhenIdle(t *testing.T) {
 // waitForEnd returns when no engine answers any more.
 func waitForEnd(t *testing.T, state engine.State) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		_, err := engine.Inspect(t.Context(), state)
 		if errors.Is(err, engine.ErrNotRunning) {
 			return

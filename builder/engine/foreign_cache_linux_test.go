@@ -60,8 +60,13 @@ func TestLeakOfCancelledStep(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	defer cancel(nil)
 	b := l.buildHearing(ctx, t, with("copy /dev/.mabuild/t/tool /c/x + wait"), fresh(), func() { cancel(errors.New("enough")) })
-	if step := b.one(t); b.err == nil || !slices.Equal(step.Leaks, []string{"/c/x"}) {
-		t.Errorf("got %v, %+v", b.err, step)
+	if b.err == nil {
+		t.Error("a step that was cancelled succeeded")
+	}
+	for _, step := range b.steps { // a client does not wait long for what it has cancelled
+		if !slices.Equal(step.Leaks, []string{"/c/x"}) {
+			t.Errorf("got %+v", step)
+		}
 	}
 	l.must(t, with("absent /c/x"), fresh(dispatch.AssistAttribute, dispatch.AssistOff))
 }

@@ -229,9 +229,17 @@ func (s State) peer(ctx context.Context) (int, error) {
 // terminate asks the engine to end: SIGTERM after the running builds, SIGINT now.
 func terminate(pid int, now bool) error {
 	if now {
-		return unix.Kill(pid, unix.SIGINT)
+		return sendSignal(pid, unix.SIGINT)
 	}
-	return unix.Kill(pid, unix.SIGTERM)
+	return sendSignal(pid, unix.SIGTERM)
 }
 
-func kill(pid int) error { return unix.Kill(pid, unix.SIGKILL) }
+func kill(pid int) error { return sendSignal(pid, unix.SIGKILL) }
+
+// sendSignal is content with an engine that has ended meanwhile.
+func sendSignal(pid int, s unix.Signal) error {
+	if err := unix.Kill(pid, s); !errors.Is(err, unix.ESRCH) {
+		return err
+	}
+	return nil
+}
