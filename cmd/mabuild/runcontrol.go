@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -17,15 +18,16 @@ import (
 // errKilled is why a program ended that did not do so when it was told.
 var errKilled = errors.New("killed")
 
-// control passes signals and the terminal's size on while the program runs. It returns
-// whether the program is to be killed.
-func (f *runFlags) control(running context.Context, process buildkit.Process, t *terminal) (kill bool) {
+// control passes signals and the terminal's size on while the program runs, and calls
+// ready when it does. It returns whether the program is to be killed.
+func (f *runFlags) control(running context.Context, process buildkit.Process, t *terminal, ready func()) (kill bool) {
 	// The signals are the program's now. One that comes in between ends mabuild, and
 	// with it the program.
 	signal.Reset(os.Interrupt, syscall.SIGTERM)
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, forwarded...)
 	defer signal.Stop(signals)
+	ready()
 	t.tellSize(running, process)
 	var deadline <-chan time.Time
 	for {
@@ -50,6 +52,19 @@ func (f *runFlags) control(running context.Context, process buildkit.Process, t 
 			}
 		}
 	}
+}
+
+// heldBack is an output that waits: whoever reads a program's first words may send it a
+// signal.
+type heldBack struct {
+	io.Writer
+
+	until <-chan struct{}
+}
+
+func (h heldBack) Write(text []byte) (int, error) {
+	<-h.until
+	return h.Writer.Write(text)
 }
 
 // terminal is the one that mabuild was called from, if the program gets one.

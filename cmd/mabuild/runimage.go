@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -182,10 +183,14 @@ func (f *runFlags) run(ctx context.Context, set *pflag.FlagSet, name string, com
 	defer slow.Stop()
 	killable, kill := context.WithCancelCause(ctx)
 	defer kill(nil)
+	controlled := make(chan struct{})
+	ready := sync.OnceFunc(func() { close(controlled) })
+	defer ready()
+	opts.Stdout, opts.Stderr = heldBack{opts.Stdout, controlled}, heldBack{opts.Stderr, controlled}
 	opts.Started = func(running context.Context, process buildkit.Process) {
 		slow.Stop()
 		image.close()
-		if f.control(running, process, terminal) {
+		if f.control(running, process, terminal, ready) {
 			kill(errKilled)
 		}
 	}
