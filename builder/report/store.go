@@ -216,18 +216,31 @@ func (s Store) List() ([]Summary, error) {
 	if err != nil {
 		return nil, err
 	}
-	names, err := builds(dir)
-	if err != nil {
-		return nil, err
-	}
-	var list []Summary
-	for _, name := range names {
-		var summary Summary
-		if id, _ := idOf(name); readLine(filepath.Join(dir, name), 0, &summary) == nil && summary.ID == id {
-			list = append(list, summary)
+	for try := 1; ; try++ {
+		names, err := builds(dir)
+		if err != nil {
+			return nil, err
+		}
+		list, removed := summaries(dir, names)
+		// Newer builds may have taken the places of all that were there.
+		if len(list) > 0 || !removed || try == 10 {
+			return list, nil
 		}
 	}
-	return list, nil
+}
+
+// summaries reads builds, and reports whether some are gone.
+func summaries(dir string, names []string) (list []Summary, removed bool) {
+	for _, name := range names {
+		var summary Summary
+		id, _ := idOf(name)
+		err := readLine(filepath.Join(dir, name), 0, &summary)
+		if err == nil && summary.ID == id {
+			list = append(list, summary)
+		}
+		removed = removed || errors.Is(err, fs.ErrNotExist)
+	}
+	return list, removed
 }
 
 // Load returns the build whose ID begins with a prefix, in upper or lower case; the
