@@ -139,12 +139,14 @@ func (t *Table) Register(h Handler) error {
 		return &Error{Op: "registering", Handler: h.Name, Err: err}
 	}
 	existing, err := t.Handler(h.Name)
-	if errors.Is(err, fs.ErrNotExist) {
-		err = t.add(h, line)
-		if !errors.Is(err, fs.ErrExist) {
+	// Others may register the name meanwhile, and remove it, as [Table.Repair] does.
+	for range 100 {
+		if !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		if err = t.add(h, line); !errors.Is(err, fs.ErrExist) {
 			return err
 		}
-		// Somebody else registered the name meanwhile; it may be the same.
 		existing, err = t.Handler(h.Name)
 	}
 	if err != nil {

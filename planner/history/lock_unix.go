@@ -9,9 +9,10 @@ import (
 	"time"
 )
 
-// Whoever holds the exclusive lock is done within milliseconds, unless it was stopped.
+// Whoever holds the exclusive lock is done within milliseconds, unless it was stopped or
+// the machine is busy.
 const (
-	lockTries = 20
+	lockTries = 200
 	lockWait  = 5 * time.Millisecond
 )
 

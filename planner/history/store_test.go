@@ -220,7 +220,9 @@ func TestStoreAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := load(t, s, "p")
-	if lines := bytes.Count(text, []byte("\n")); lines < len(got) || len(got) < min(lines, 200) {
+	// One that comes while another is being written ends that line once more.
+	lines := len(bytes.FieldsFunc(text, func(r rune) bool { return r == '\n' }))
+	if lines < len(got) || len(got) < min(lines, 200) {
 		t.Errorf("%d lines, %d records", lines, len(got))
 	}
 	// What is there of a builder are its newest records, without a gap.
