@@ -15,7 +15,6 @@ import (
 	"os/exec"
 	"path"
 	"strings"
-	"time"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/moby/buildkit/util/archiveutil"
@@ -262,7 +261,6 @@ func xz(ctx context.Context, file io.Reader) (io.Reader, func() error, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	cmd := exec.CommandContext(ctx, "xz", "--decompress", "--stdout", "--quiet", "--memlimit-decompress=256MiB")
 	cmd.Stdin = file
-	cmd.WaitDelay = time.Second
 	stderr := &limited{max: 4 << 10}
 	cmd.Stderr = stderr
 	isolate(cmd)

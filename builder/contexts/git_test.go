@@ -8,7 +8,9 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -297,8 +299,11 @@ func TestKilled(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	started, program := filepath.Join(dir, "started"), filepath.Join(dir, "git")
-	script := "#!/bin/sh\ncase \"$*\" in *ls-remote*) (echo $$ >" + started + "; exec sleep 600) & wait;; *) exec git \"$@\";; esac\n"
-	if err := os.WriteFile(program, []byte(script), 0o755); err != nil {
+	script := "#!/bin/sh\ncase \"$*\" in *ls-remote*) (echo $$ >" + started + "; exec sleep 601) & wait;; *) exec git \"$@\";; esac\n"
+	syscall.ForkLock.RLock() // what is started meanwhile would have it open, and then it cannot be executed
+	err := os.WriteFile(program, []byte(script), 0o755)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		t.Fatal(err)
 	}
 	if err := os.MkdirAll(filepath.Join(dir, "tmp"), 0o755); err != nil {
@@ -312,6 +317,7 @@ func TestKilled(t *testing.T) {
 				cancel(reason)
 				return
 			}
+			time.Sleep(time.Millisecond)
 		}
 	}()
 	c := client(t, contexts.Options{Git: program, TempDir: filepath.Join(dir, "tmp")})
