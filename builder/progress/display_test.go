@@ -78,6 +78,7 @@ func logged(name string, at float64, text string) *client.SolveStatus {
 // shown returns what a display in that mode writes.
 func shown(t *testing.T, mode progress.Mode, report func(*progress.Display)) string {
 	t.Helper()
+	t.Setenv("TTY_DISPLAY_RATE", "3600000") // in milliseconds: when it is drawn does not hang on the machine
 	var out bytes.Buffer
 	display, err := progress.New(&out, mode)
 	if err != nil {

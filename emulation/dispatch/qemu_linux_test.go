@@ -244,7 +244,7 @@ func output(cmd *exec.Cmd) (out []byte, err error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	defer time.AfterFunc(5*time.Second, func() { _ = cmd.Process.Kill() }).Stop()
+	defer time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() }).Stop()
 	err = cmd.Wait()
 	return buffer.Bytes(), err
 }

@@ -111,7 +111,7 @@ func TestHostile(t *testing.T) {
 			}
 			lint.Findings(plan, options)
 			t.Logf("%d bytes: %v", len(text), time.Since(start))
-			if took := time.Since(start); took > 20*time.Second {
+			if took := time.Since(start); took > 2*time.Minute {
 				t.Errorf("took %v", took)
 			}
 		})

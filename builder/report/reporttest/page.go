@@ -122,14 +122,15 @@ func (p *Page) start() {
 	args := []string{
 		"--headless", "--remote-debugging-pipe", "--user-data-dir=" + dir, "--no-first-run", "--disable-gpu", "--disable-dev-shm-usage",
 		"--disable-background-networking", "--disable-component-update", "--disable-extensions", "--hide-scrollbars", "--force-color-profile=srgb",
+		"--allow-pre-commit-input", // keys and clicks before the first frame would get lost
 	}
 	if os.Geteuid() == 0 {
 		args = append(args, "--no-sandbox") // Chromium refuses root otherwise
 	}
 	var log strings.Builder
 	cmd := exec.Command(browser, args...)
-	cmd.Stderr = &log
-	cmd.ExtraFiles = []*os.File{commands, answers} // 3 and 4
+	cmd.Stderr, cmd.WaitDelay = &log, 5*time.Second // helpers of the browser may keep it open
+	cmd.ExtraFiles = []*os.File{commands, answers}  // 3 and 4
 	p.must(cmd.Start())
 	_, _ = commands.Close(), answers.Close()
 	p.pipe = newPipe(fromBrowser, toBrowser, p.event)
