@@ -86,7 +86,7 @@ func TestInterruptAnyMoment(t *testing.T) {
 		if b.code == 0 {
 			l.whole -= l.whole / 10
 		} else {
-			l.whole += l.whole / 100
+			l.whole += l.whole / 50
 		}
 		if t.Failed() {
 			t.Fatalf("build %d: %v after %s of %s (+%s), exit code %d:\n%s", n, b.signals, b.after, l.whole, b.between, b.code, b.output)

@@ -79,7 +79,7 @@ func setUp(run func() int) (code int, err error) {
 		if stopErr != nil {
 			stopErr = fmt.Errorf("stopping the engine: %w\n%s", stopErr, out)
 		}
-		err = errors.Join(err, stopErr, l.bases.Close(), os.RemoveAll(dir))
+		err = errors.Join(err, stopErr, l.bases.Close(), removeAll(dir))
 	}()
 	return run(), nil
 }

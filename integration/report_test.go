@@ -87,7 +87,7 @@ func TestReport(t *testing.T) {
 func TestReportOfFailures(t *testing.T) {
 	t.Setenv("XDG_STATE_HOME", "")
 	k := keeper{t.TempDir()}
-	dir := project(t, map[string]string{"Dockerfile": "FROM busybox\nARG TARGETARCH\nRUN echo on $TARGETARCH; if [ $TARGETARCH = arm64 ]; then sleep 1; exit 3; fi; sleep 60\n"})
+	dir := project(t, map[string]string{"Dockerfile": "FROM busybox\nARG TARGETARCH\nRUN echo on $TARGETARCH; if [ $TARGETARCH = arm64 ]; then sleep 5; exit 3; fi; sleep 60\n"})
 	page := filepath.Join(t.TempDir(), "build.html")
 	fails(t, k.command(t, "--platform", "linux/amd64,linux/arm64", "--report", page, dir), 1, "exit code: 3")
 	b := reported(t, k, "")

@@ -212,8 +212,8 @@ func TestEmulatorCrash(t *testing.T) {
 // TestIdleTimeout is case 27.
 func TestIdleTimeout(t *testing.T) {
 	dir := project(t, map[string]string{"Dockerfile": "FROM busybox AS work\nWORKDIR /x\nARG TARGETARCH\nRUN echo hi; [ $TARGETARCH = amd64 ] || sleep 600\n"})
-	fails(t, command(t, "--platform", "linux/amd64,linux/arm64", "--idle-timeout", "2s", dir), 1,
-		"linux/arm64: Dockerfile:4: ", "printed nothing for 2s", "  | hi")
+	fails(t, command(t, "--platform", "linux/amd64,linux/arm64", "--idle-timeout", "10s", dir), 1,
+		"linux/arm64: Dockerfile:4: ", "printed nothing for 10s", "  | hi")
 	awaitNoSleep(t)
 }
 

@@ -15,7 +15,7 @@ import (
 // when none does any more.
 func awaitProcess(t *testing.T, text string, running bool) (pid int) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		pid = 0
 		files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 		for _, file := range files {
@@ -27,7 +27,7 @@ func awaitProcess(t *testing.T, text string, running bool) (pid int) {
 			return pid
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%q in the command line of process %d, after 20 s", text, pid)
+			t.Fatalf("%q in the command line of process %d, after two minutes", text, pid)
 		}
 	}
 }
