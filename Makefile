@@ -13,7 +13,8 @@ setup: ## install the Debian packages that are missing (as root), or name them
 		| sort | comm -13 - <(printf '%s\n' $(PACKAGES) | sort)); \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" != 0 ]; then echo "Install first, as root: apt-get install --no-install-recommends" $$missing; exit 1; fi; \
-	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing
+	apt="apt-get -qq -o Acquire::Retries=5 -o DPkg::Lock::Timeout=600"; \
+	$$apt update && DEBIAN_FRONTEND=noninteractive $$apt install -y --no-install-recommends $$missing
 
 build: ## build the static binary bin/mabuild
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o $(BIN)/mabuild ./cmd/mabuild
@@ -23,13 +24,13 @@ demo: setup build ## build, push, inspect and run the example for six platforms,
 	BIN=$(BIN) integration/demo.sh
 
 test: setup ## run all tests; the integration tests need root
-	go test -race -timeout 40m ./...
-	cd integration/bench && go test -race ./...
-	cd integration/release && go test ./...
+	go test -race -timeout 1h ./...
+	cd integration/bench && go test -race -timeout 1h ./...
+	cd integration/release && go test -timeout 1h ./...
 
 lint: ## run the linters, of which one also holds the directions of the imports
 	cd integration/lint && go build -o ../../$(BIN)/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
-	$(BIN)/golangci-lint run
+	$(BIN)/golangci-lint run --allow-serial-runners
 	cd integration/lint && go test ./...
 	cd integration/release && go build -o ../../$(BIN)/actionlint github.com/rhysd/actionlint/cmd/actionlint
 	$(BIN)/actionlint -shellcheck= -pyflakes= $(wildcard .github/workflows/*.yml docs/ci/github*.yml)

@@ -141,7 +141,7 @@ func QEMUVersion(ctx context.Context, path string) (Version, error) {
 	// QEMU takes options from QEMU_* variables, which are meant for programs
 	// that the user runs, not for this question.
 	cmd.Env = []string{"LC_ALL=C"}
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = versionTimeout / 2
 	var output bytes.Buffer
 	cmd.Stdout = &output
 	err := cmd.Run()

@@ -56,7 +56,7 @@ func setUp(run func() int) (code int, err error) {
 	l := &lab{
 		binary: filepath.Join(dir, "mabuild"), config: filepath.Join(dir, "engine.toml"), state: filepath.Join(dir, "state"),
 	}
-	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", l.binary, "github.com/mabuild/mabuild/cmd/mabuild")
+	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", l.binary, "github.com/mabuild/mabuild/cmd/mabuild")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return 1, fmt.Errorf("building mabuild: %w\n%s", err, out)

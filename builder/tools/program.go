@@ -131,7 +131,7 @@ func checkRunc(ctx context.Context, path string) error {
 	limited, cancel := context.WithTimeoutCause(ctx, runTimeout, fmt.Errorf("no answer within %s", runTimeout))
 	defer cancel()
 	cmd := exec.CommandContext(limited, path, "--version")
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = runTimeout / 2
 	out, err := cmd.CombinedOutput()
 	if err != nil && context.Cause(limited) != nil {
 		err = context.Cause(limited)

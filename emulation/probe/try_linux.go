@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -85,7 +84,7 @@ func execute(ctx context.Context, path string, attributes *syscall.SysProcAttr, 
 	cmd.SysProcAttr = attributes
 	cmd.Dir = "/"
 	cmd.Env = []string{"LC_ALL=C"} // no QEMU_* variables
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = timeout / 2
 	var output, complaint bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &complaint
 	err := cmd.Run()

@@ -52,7 +52,7 @@ func version(ctx context.Context, arch emulation.Arch) (emulation.Version, error
 	cmd := exec.CommandContext(ctx, "/proc/self/fd/3")
 	cmd.ExtraFiles = []*os.File{file}
 	cmd.Env = []string{"QEMU_VERSION=1", "LC_ALL=C"}
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = timeout / 2
 	var output bytes.Buffer
 	cmd.Stdout = &output
 	err = cmd.Run()

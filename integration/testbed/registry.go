@@ -21,7 +21,7 @@ import (
 )
 
 // closeGrace is how long Close lets running requests finish.
-const closeGrace = 10 * time.Second
+const closeGrace = time.Minute
 
 // RegistryOptions say what a registry serves.
 type RegistryOptions struct {

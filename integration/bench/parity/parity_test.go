@@ -150,7 +150,7 @@ func start(t *testing.T) *parity.Lab {
 		t.Fatal(err)
 	}
 	binary := filepath.Join(t.TempDir(), "mabuild")
-	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", binary, "./cmd/mabuild")
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-o", binary, "./cmd/mabuild")
 	build.Dir = "../../.." // mabuild with the modules of its own go.mod
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {

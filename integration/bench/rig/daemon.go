@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	readyWithin = 30 * time.Second
+	readyWithin = 5 * time.Minute
 	readyPoll   = 100 * time.Millisecond
 	endWithin   = 30 * time.Second
 )
