@@ -163,10 +163,8 @@ func (r *containerRun) resolve(ctx context.Context, c gateway.Client) (gateway.R
 		if err == nil || try == lockedTries || !isLockedText(err.Error()) {
 			return pulled, start, err
 		}
-		select { // another run or build fetches the same layer
-		case <-ctx.Done():
-			return nil, start, context.Cause(ctx)
-		case <-time.After(time.Duration(try) * lockedWait):
+		if err := pause(ctx, try); err != nil { // another run or build fetches the same layer
+			return nil, start, err
 		}
 	}
 }

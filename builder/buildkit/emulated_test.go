@@ -13,6 +13,7 @@ import (
 	"github.com/moby/buildkit/client"
 	gatewaypb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/errdefs"
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/mabuild/mabuild/builder/buildkit"
@@ -147,14 +148,19 @@ func TestSolveTriesAgainWhenTheEmulatorCrashed(t *testing.T) {
 	}
 }
 
+// failedWithTools is what the engine says of such a step.
+func failedWithTools(step digest.Digest) *client.SolveStatus {
+	return &client.SolveStatus{Statuses: []*client.VertexStatus{
+		{ID: dispatch.StepStatus + "1", Vertex: step, Name: `{"wall":1,"hits":3,"failed":true}`},
+	}}
+}
+
 // TestSolveWithoutToolsThatFailed: a step that failed with native tools of the engine
 // is run once more, in which the engine leaves them away; what it then does counts.
 func TestSolveWithoutToolsThatFailed(t *testing.T) {
 	withTools := func(ctx context.Context, solve *buildkittest.Solve) (map[string]string, error) {
 		step, _ := vertex("RUN at line 6", "")
-		solve.Report(&client.SolveStatus{Statuses: []*client.VertexStatus{
-			{ID: dispatch.StepStatus + "1", Vertex: step, Name: `{"wall":1,"hits":3,"failed":true}`},
-		}})
+		solve.Report(failedWithTools(step))
 		return exit(6, 1, "internal compiler error")(ctx, solve)
 	}
 	succeeds := func(context.Context, *buildkittest.Solve) (map[string]string, error) {
@@ -170,10 +176,7 @@ func TestSolveWithoutToolsThatFailed(t *testing.T) {
 		"without anything": {[]script{exit(6, 1, "no such file")}, "no such file"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var tries atomic.Int32
-			solver, server := newSolver(t, func(ctx context.Context, solve *buildkittest.Solve) (map[string]string, error) {
-				return test.runs[min(int(tries.Add(1)), len(test.runs))-1](ctx, solve)
-			}, buildkit.Options{})
+			solver, server := newSolver(t, inTurn(test.runs), buildkit.Options{})
 			_, err := solver.Solve(t.Context(), jobOf(t, crossDockerfile, "linux/arm64"))
 			var failed *buildkit.Error
 			switch {

@@ -40,7 +40,8 @@ type Error struct {
 	Hint     string
 	Err      error
 
-	assisted digest.Digest // the step, if it had native tools of the engine
+	attempt  attempt // that failed, zero if that is not known
+	assisted bool    // the step had native tools of the engine
 }
 
 // Error is one line, or two with a hint. The platform is for builder.JobError to
@@ -84,12 +85,16 @@ func explain(err error, job planner.Job, file string, steps *steps) *Error {
 	failed := steps.failed
 	if vertex := (*errdefs.VertexError)(nil); errors.As(err, &vertex) {
 		failed = digest.Digest(vertex.Digest)
+		// An error has the step's own digest even where statuses have the other one
+		// (solver/jobs.go, origDigest).
+		if _, told := steps.names[Uncached(failed)]; told {
+			failed = Uncached(failed)
+		}
 	}
 	e.Step = steps.names[failed]
 	e.Log = steps.logs[failed].all()
-	if steps.assisted[failed] {
-		e.assisted = failed
-	}
+	e.attempt = attempt{step: failed, started: steps.started[failed]}
+	e.assisted = steps.assisted[failed]
 	if stage, ok := stageAt(job, e.Line); ok {
 		e.Stage = stage.Name
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -48,9 +49,10 @@ func output(step digest.Digest, text string) *client.SolveStatus {
 }
 
 func vertex(name, failed string) (digest.Digest, *client.SolveStatus) {
-	started, completed := time.Unix(1, 0), time.Unix(2, 0)
+	started := time.Now() // what began at another time is another attempt
 	v := &client.Vertex{Digest: digest.FromString(name), Name: name, Started: &started, Error: failed}
 	if failed != "" {
+		completed := started.Add(time.Second)
 		v.Completed = &completed
 	}
 	return v.Digest, &client.SolveStatus{Vertexes: []*client.Vertex{v}}
@@ -90,6 +92,35 @@ func TestSolveErrorKnowsTheStep(t *testing.T) {
 	}
 	if want := "Dockerfile:3: stage build: " + text; e.Error() != want {
 		t.Errorf("error\n%s\nwant\n%s", e, want)
+	}
+}
+
+// A step that a build without the cache uses at the same time goes by two digests: one
+// in what is told of it, the other in its error. One job may hear both.
+func TestSolveErrorKnowsTheStepByAnotherDigest(t *testing.T) {
+	for name, both := range map[string]bool{"only that": false, "both": true} {
+		t.Run(name, func(t *testing.T) {
+			solver, server := newSolver(t, func(_ context.Context, solve *buildkittest.Solve) (map[string]string, error) {
+				build, status := vertex("[build 3/3] RUN go build", "")
+				if both {
+					solve.Report(step("[build 3/3] RUN go build"))
+				}
+				told := buildkit.Uncached(build)
+				status.Vertexes[0].Digest = told
+				solve.Report(status)
+				solve.Report(output(told, "compiling\n"))
+				solve.Report(failedWithTools(told))
+				return nil, at(errdefs.WrapVertex(errors.New("exit code: 1"), build), 3)
+			}, buildkit.Options{})
+			_, err := solver.Solve(t.Context(), jobFor(t, "linux/arm64"))
+			var e *buildkit.Error
+			if !errors.As(err, &e) || e.Step != "[build 3/3] RUN go build" || !slices.Equal(e.Log, []string{"compiling"}) {
+				t.Errorf("error %+v", err)
+			}
+			if got := len(server.Requests()); got != 2 {
+				t.Errorf("%d tries, want a second one without tools", got)
+			}
+		})
 	}
 }
 

@@ -102,14 +102,16 @@ func (s *Solver) noteLacking(ctx context.Context, text string) bool {
 	return cacheType != ""
 }
 
-// cacheImport begins the names of the vertices that read caches. What goes wrong
-// there fails no build.
-const cacheImport = "importing cache manifest from "
+// ImportsCache reports whether a vertex reads a cache. What goes wrong there fails no
+// build.
+func ImportsCache(v *client.Vertex) bool {
+	return strings.HasPrefix(v.Name, "importing cache manifest from ")
+}
 
 // observeCaches looks for caches that cannot be imported for want of code.
 func (s *Solver) observeCaches(ctx context.Context, status *client.SolveStatus) {
 	for _, v := range status.Vertexes {
-		if v.Error != "" && strings.HasPrefix(v.Name, cacheImport) {
+		if v.Error != "" && ImportsCache(v) {
 			s.noteLacking(ctx, v.Error)
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/containerd/platforms"
@@ -42,7 +44,9 @@ type Options struct {
 	// RetryEmulated is how often a job is tried again when an emulator crashed.
 	// Steps that succeeded are not repeated.
 	RetryEmulated int
-	// IdleTimeout ends a RUN step that prints nothing for this long; zero is never.
+	// IdleTimeout ends a RUN step that prints nothing for this long; zero is never. One
+	// with sharing=locked may wait for another's lock: until it prints, it is not ended
+	// while any step does.
 	IdleTimeout time.Duration
 	// Emulator names what emulates a platform, for errors; nil or empty is unknown.
 	Emulator func(ocispec.Platform) string
@@ -52,9 +56,11 @@ type Options struct {
 
 // Solver solves jobs on one node. It is safe for concurrent use.
 type Solver struct {
-	opts    Options
-	auth    session.Attachable
-	lacking *backends
+	opts     Options
+	auth     session.Attachable
+	lacking  *backends
+	printed  atomic.Pointer[time.Time] // when a RUN step of any job did that last, or ended
+	assisted sync.Map                  // the attempts that any job knows to have had native tools
 }
 
 // NewSolver returns a solver with the caller's docker credentials. It fails when
@@ -81,24 +87,22 @@ func (s *Solver) Platforms(context.Context) ([]ocispec.Platform, error) {
 
 // Two Solves that pull the same base at once can meet in the daemon's content
 // store; the loser is told that the blob is locked (case 51).
-const (
-	lockedTries = 5
-	lockedWait  = 200 * time.Millisecond
-)
+const lockedTries = 5
 
 // Solve runs the job and returns the descriptors of the image it made, none if
 // no export makes one. Its errors are [*Error], or the cause of ctx.
 func (s *Solver) Solve(ctx context.Context, job planner.Job) ([]ocispec.Descriptor, error) {
 	defer s.opts.Report(job, nil)
 	plain := make(map[digest.Digest]bool) // steps that failed with native tools
+	heard := make(map[attempt]bool)
 	for crashes := 0; ; {
-		images, err := s.solveUnlocked(ctx, job)
+		images, err := s.solveUnlocked(ctx, job, heard)
 		var e *Error
 		switch {
 		case !errors.As(err, &e):
 			return images, err
-		case e.assisted != "" && !plain[e.assisted]:
-			plain[e.assisted] = true // in the engine, too
+		case e.assisted && !plain[e.attempt.step]:
+			plain[e.attempt.step] = true // in the engine, too
 			s.opts.Logger.WarnContext(ctx, "a step failed with native tools; running it again under QEMU alone",
 				"platform", platforms.Format(job.Platform), "step", e.Step, "error", e.Err)
 		case e.Kind == EmulatorCrashed && crashes < s.opts.RetryEmulated:
@@ -112,9 +116,9 @@ func (s *Solver) Solve(ctx context.Context, job planner.Job) ([]ocispec.Descript
 }
 
 // solveUnlocked solves, and solves again while other jobs hold what it needs.
-func (s *Solver) solveUnlocked(ctx context.Context, job planner.Job) ([]ocispec.Descriptor, error) {
+func (s *Solver) solveUnlocked(ctx context.Context, job planner.Job, heard map[attempt]bool) ([]ocispec.Descriptor, error) {
 	for try := 1; ; try++ {
-		images, err := s.solve(ctx, job)
+		images, err := s.solveAnew(ctx, job, heard)
 		var e *Error
 		if errors.As(err, &e) && s.noteLacking(ctx, e.Err.Error()) && try < lockedTries {
 			continue
@@ -123,11 +127,22 @@ func (s *Solver) solveUnlocked(ctx context.Context, job planner.Job) ([]ocispec.
 			return images, err
 		}
 		s.opts.Logger.DebugContext(ctx, "a blob is locked by another job; trying again", "platform", platforms.Format(job.Platform))
-		select {
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		case <-time.After(time.Duration(try) * lockedWait):
+		if err := pause(ctx, try); err != nil {
+			return nil, err
 		}
+	}
+}
+
+// firstPause is how long to wait before the second try.
+const firstPause = 200 * time.Millisecond
+
+// pause waits before another try, the longer the more there were.
+func pause(ctx context.Context, try int) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(time.Duration(try) * firstPause):
+		return nil
 	}
 }
 
@@ -135,7 +150,7 @@ func (s *Solver) solve(ctx context.Context, job planner.Job) ([]ocispec.Descript
 	steps := newSteps()
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
-	idle := &watch{limit: s.opts.IdleTimeout, job: job, file: s.opts.Source.filename, end: end, running: map[digest.Digest]*runningStep{}}
+	idle := s.watch(job, end)
 	request, err := s.solveOpt(job)
 	if err != nil {
 		return nil, err

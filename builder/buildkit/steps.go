@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"strings"
+	"time"
 
 	"github.com/moby/buildkit/client"
 	digest "github.com/opencontainers/go-digest"
@@ -20,8 +21,9 @@ const maxLogLine = 4096
 // steps remembers what an error has to tell about the step that failed: names and
 // the end of the output.
 type steps struct {
-	names map[digest.Digest]string
-	logs  map[digest.Digest]*tail
+	names   map[digest.Digest]string
+	started map[digest.Digest]time.Time
+	logs    map[digest.Digest]*tail
 	// failed is the last step that reported an error of its own.
 	failed digest.Digest
 	// assisted are the steps that failed, or will, with native tools of the engine.
@@ -29,13 +31,19 @@ type steps struct {
 }
 
 func newSteps() *steps {
-	return &steps{names: map[digest.Digest]string{}, logs: map[digest.Digest]*tail{}, assisted: map[digest.Digest]bool{}}
+	return &steps{
+		names: map[digest.Digest]string{}, started: map[digest.Digest]time.Time{},
+		logs: map[digest.Digest]*tail{}, assisted: map[digest.Digest]bool{},
+	}
 }
 
 func (s *steps) observe(status *client.SolveStatus) {
 	for _, v := range status.Vertexes {
 		s.names[v.Digest] = v.Name
-		if v.Error != "" && !strings.HasSuffix(v.Error, "context canceled") && !strings.HasPrefix(v.Name, cacheImport) {
+		if v.Started != nil {
+			s.started[v.Digest] = *v.Started
+		}
+		if v.Error != "" && !strings.HasSuffix(v.Error, "context canceled") && !ImportsCache(v) {
 			s.failed = v.Digest
 		}
 		if v.Completed != nil && v.Error == "" {

@@ -26,6 +26,11 @@ func printed(name string) *client.SolveStatus {
 	return &client.SolveStatus{Logs: []*client.VertexLog{{Vertex: digest.FromString(name), Data: []byte(".")}}}
 }
 
+// limited returns a solver whose limit is ten minutes.
+func limited() *Solver {
+	return &Solver{opts: Options{IdleTimeout: 10 * time.Minute, Source: &Source{}}}
+}
+
 // What happens to a watch with a limit of ten minutes, in a bubble where time is
 // what it should be.
 func TestWatch(t *testing.T) {
@@ -78,11 +83,11 @@ func TestWatch(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var cause error
-				w := &watch{limit: 10 * time.Minute, running: map[digest.Digest]*runningStep{}, end: func(err error) {
+				w := limited().watch(planner.Job{}, func(err error) {
 					if cause == nil {
 						cause = err
 					}
-				}}
+				})
 				test.happens(w)
 				synctest.Wait()
 				w.stop()
@@ -94,9 +99,82 @@ func TestWatch(t *testing.T) {
 	}
 }
 
+// A step that waits for the cache mount of another job's step is not idle while that
+// one gets on.
+func TestWatchAStepThatWaits(t *testing.T) {
+	const mount = "RUN --mount=type=cache,target=/c,sharing=locked "
+	const waits, holds, other = "[build 2/2] " + mount + "make", "[build 2/2] " + mount + "make arm", "[2/2] RUN test"
+	gets := func(holder *watch, after time.Duration, status *client.SolveStatus) {
+		time.Sleep(after)
+		holder.observe(status)
+	}
+	for name, test := range map[string]struct {
+		happens func(w, holder *watch)
+		ended   string // step that is ended, empty for none
+	}{
+		"the other prints": {func(_, holder *watch) {
+			for range 5 {
+				gets(holder, 9*time.Minute, printed(holds))
+			}
+		}, ""},
+		"the other is silent": {func(_, _ *watch) { time.Sleep(11 * time.Minute) }, waits},
+		"the other falls silent": {func(_, holder *watch) {
+			gets(holder, 9*time.Minute, printed(holds))
+			time.Sleep(11 * time.Minute)
+		}, waits},
+		"the other ends": {func(_, holder *watch) {
+			gets(holder, 9*time.Minute, watched(holds, true))
+			time.Sleep(9 * time.Minute)
+		}, ""},
+		"waits no more": {func(w, holder *watch) {
+			w.observe(printed(waits))
+			gets(holder, 9*time.Minute, printed(holds))
+			time.Sleep(5 * time.Minute)
+		}, waits},
+		"needs no lock": {func(w, holder *watch) {
+			w.observe(watched(other, false))
+			gets(holder, 9*time.Minute, printed(holds))
+			time.Sleep(5 * time.Minute)
+		}, other},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ended, solver := "", limited()
+				w := solver.watch(planner.Job{}, func(err error) { ended = err.(*Error).Step })
+				holder := solver.watch(planner.Job{}, func(error) {})
+				w.observe(watched(waits, false))
+				holder.observe(watched(holds, false))
+				test.happens(w, holder)
+				synctest.Wait()
+				w.stop()
+				holder.stop()
+				if ended != test.ended {
+					t.Errorf("ended %q, want %q", ended, test.ended)
+				}
+			})
+		})
+	}
+}
+
+// A timer may fire while the end of its step is observed.
+func TestWatchThatFiresLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const step = "[build 2/2] RUN make"
+		w := limited().watch(planner.Job{}, func(err error) { t.Error(err) })
+		w.observe(watched(step, false))
+		ended := w.running[digest.FromString(step)]
+		time.Sleep(9 * time.Minute)
+		w.observe(watched(step, true))
+		w.observe(watched(step, false))
+		time.Sleep(9 * time.Minute)
+		w.expire(digest.FromString(step), ended)
+		w.stop()
+	})
+}
+
 func TestWatchWithoutLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &watch{running: map[digest.Digest]*runningStep{}, end: func(err error) { t.Error(err) }}
+		w := (&Solver{opts: Options{Source: &Source{}}}).watch(planner.Job{}, func(err error) { t.Error(err) })
 		w.observe(watched("[build 2/2] RUN make", false))
 		time.Sleep(time.Hour)
 		w.stop()
