@@ -55,7 +55,7 @@ func (d directory) Walk(ctx context.Context, target string, visit fs.WalkDirFunc
 			seen = &entry{DirEntry: found, path: path, name: name, names: names}
 		}
 		err = visit(name, seen, walkErr)
-		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
+		if !disappeared(err) {
 			return err
 		}
 		if found != nil && !found.IsDir() {
@@ -63,6 +63,12 @@ func (d directory) Walk(ctx context.Context, target string, visit fs.WalkDirFunc
 		}
 		return fs.SkipDir
 	})
+}
+
+// disappeared reports whether an error is that a file is not there any more, or what is
+// above it is no directory any more.
+func disappeared(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 }
 
 // entry is a file or directory of a walk. Nothing is asked about it before somebody

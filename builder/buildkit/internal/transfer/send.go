@@ -46,14 +46,7 @@ type transfer struct {
 func send(ctx context.Context, to stream, files fsutil.FS) error {
 	t := &transfer{stream: to, files: files, first: make(map[string]string)}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		err := t.walk(ctx)
-		if err != nil {
-			// The daemon hears why; if it does not, the connection is gone.
-			_ = t.send(&types.Packet{Type: types.PACKET_ERR, Data: []byte(err.Error())})
-		}
-		return err
-	})
+	group.Go(func() error { return t.tell(t.walk(ctx)) })
 	requests := make(chan request, waiting)
 	for range senders {
 		group.Go(func() error {
@@ -62,7 +55,7 @@ func send(ctx context.Context, to stream, files fsutil.FS) error {
 				if cause := context.Cause(ctx); cause != nil {
 					return cause
 				}
-				if err := t.content(wanted, buffer); err != nil {
+				if err := t.tell(t.content(wanted, buffer)); err != nil {
 					return err
 				}
 			}
@@ -80,6 +73,15 @@ func (t *transfer) send(packet *types.Packet) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.stream.SendMsg(packet)
+}
+
+// tell lets the daemon hear of an error, so that it ends the transfer: it would wait for
+// a file, and listen for the daemon, for ever.
+func (t *transfer) tell(err error) error {
+	if err != nil {
+		_ = t.send(&types.Packet{Type: types.PACKET_ERR, Data: []byte(err.Error())}) // or the connection is gone
+	}
+	return err
 }
 
 // listen hears what the daemon wants.
@@ -101,24 +103,46 @@ func (t *transfer) listen(ctx context.Context, requests chan<- request) error {
 			}
 			select {
 			case requests <- request{packet.ID, path}:
-			case <-ctx.Done():
-				return context.Cause(ctx)
+			case <-ctx.Done(): // it has not heard yet that it gets no more
 			}
 		}
 	}
 }
 
-// content sends a file. One that has disappeared or may not be read is empty.
+// content sends a file. One that has disappeared since it was listed is empty, as with
+// fsutil: there is no way to take a name back, and temporary files of other programs
+// shall not end builds. A file that is there and cannot be read would be a wrong one.
 func (t *transfer) content(wanted request, buffer []byte) error {
 	file, err := t.files.Open(wanted.path)
-	if err == nil {
+	switch {
+	case disappeared(err):
+	case err != nil:
+		return unreadable(wanted.path, err)
+	default:
 		defer file.Close()
-		chunks := chunkWriter{t, wanted.number}
-		if _, err := io.CopyBuffer(chunks, struct{ io.Reader }{file}, buffer); err != nil {
+		if _, err := io.CopyBuffer(chunkWriter{t, wanted.number}, source{file, wanted.path}, buffer); err != nil {
 			return err
 		}
 	}
 	return t.send(&types.Packet{ID: wanted.number, Type: types.PACKET_DATA})
+}
+
+// source is a file whose errors are told from those of sending it.
+type source struct {
+	file io.Reader
+	path string
+}
+
+func (s source) Read(buffer []byte) (int, error) {
+	n, err := s.file.Read(buffer)
+	if err != nil && err != io.EOF { //nolint:errorlint // a reader returns io.EOF itself
+		err = unreadable(s.path, err)
+	}
+	return n, err
+}
+
+func unreadable(path string, err error) error {
+	return fmt.Errorf("reading %s: %w; make it readable or list it in .dockerignore", path, err)
 }
 
 type chunkWriter struct {

@@ -9,7 +9,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
+	"testing/iotest"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/tonistiigi/fsutil"
@@ -105,20 +110,30 @@ func told(t *testing.T, send sendFunc, files fsutil.FS) []string {
 	return list
 }
 
+// exchange sends files to a daemon, which puts them in dir.
+func exchange(ctx context.Context, send sendFunc, files fsutil.FS, dir string) (sent, received error) {
+	connected, hangUp := context.WithCancel(ctx)
+	defer hangUp()
+	daemon, client := pipe(connected)
+	var both sync.WaitGroup
+	both.Go(func() {
+		defer hangUp() // which a daemon waits for at the end
+		sent = send(ctx, client, files)
+	})
+	both.Go(func() {
+		if received = fsutil.Receive(ctx, daemon, dir, fsutil.ReceiveOpt{}); received != nil {
+			hangUp()
+		}
+	})
+	both.Wait()
+	return sent, received
+}
+
 // received are the files that a daemon has afterwards.
 func received(t *testing.T, send sendFunc, files fsutil.FS) map[string]string {
 	t.Helper()
 	dir := t.TempDir()
-	connected, hangUp := context.WithCancel(t.Context())
-	defer hangUp()
-	daemon, client := pipe(connected)
-	group, ctx := errgroup.WithContext(t.Context())
-	group.Go(func() error {
-		defer hangUp() // which a daemon waits for at the end
-		return send(ctx, client, files)
-	})
-	group.Go(func() error { return fsutil.Receive(ctx, daemon, dir, fsutil.ReceiveOpt{}) })
-	if err := group.Wait(); err != nil {
+	if err := errors.Join(exchange(t.Context(), send, files, dir)); err != nil {
 		t.Fatal(err)
 	}
 	content := map[string]string{}
@@ -170,6 +185,15 @@ func world(t *testing.T) string {
 	return dir
 }
 
+func open(t *testing.T, dir string) fsutil.FS {
+	t.Helper()
+	files, err := transfer.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
 // What is sent is what fsutil sends, whatever is left out.
 func TestSend(t *testing.T) {
 	dir := world(t)
@@ -207,10 +231,7 @@ func TestSend(t *testing.T) {
 
 // A daemon gets nothing but files that it was told about.
 func TestSendRefuses(t *testing.T) {
-	files, err := transfer.Open(world(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	files := open(t, world(t))
 	for name, number := range map[string]uint32{"a directory": 0, "nothing": 1 << 20} {
 		t.Run(name, func(t *testing.T) {
 			daemon, client := pipe(t.Context())
@@ -235,15 +256,102 @@ func TestSendRefuses(t *testing.T) {
 	}
 }
 
+// broken is a tree with a file that is not as the walk has found it.
+type broken struct {
+	fsutil.FS
+	path string
+	open func() (io.ReadCloser, error)
+}
+
+func (b broken) Open(path string) (io.ReadCloser, error) {
+	if path == b.path {
+		return b.open()
+	}
+	return b.FS.Open(path)
+}
+
+func stale() (io.ReadCloser, error) {
+	return io.NopCloser(io.MultiReader(strings.NewReader("begin"), iotest.ErrReader(syscall.ESTALE))), nil
+}
+
+// A file that cannot be read ends the transfer at both ends. The time of the test passes
+// when both wait for each other.
+func TestSendUnreadable(t *testing.T) {
+	const action = "; make it readable or list it in .dockerignore"
+	for name, test := range map[string]struct {
+		open func() (io.ReadCloser, error)
+		want string // empty if the daemon gets an empty file
+	}{
+		"stale":       {stale, "reading a/x: " + syscall.ESTALE.Error() + action},
+		"refused":     {func() (io.ReadCloser, error) { return nil, syscall.EACCES }, "reading a/x: " + syscall.EACCES.Error() + action},
+		"disappeared": {func() (io.ReadCloser, error) { return nil, syscall.ENOENT }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				files, err := fsutil.NewFilterFS(open(t, world(t)), &fsutil.FilterOpt{IncludePatterns: []string{"a"}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				dir := t.TempDir()
+				sent, received := exchange(ctx, ours, broken{files, "a/x", test.open}, dir)
+				for end, err := range map[string]error{"sender": sent, "receiver": received} {
+					if got := fmt.Sprint(err); test.want == "" && err != nil || !strings.HasSuffix(got, test.want) {
+						t.Errorf("the %s ends with %q, want %q", end, got, test.want)
+					}
+				}
+				if content, err := os.ReadFile(filepath.Join(dir, "a/x")); test.want == "" && (err != nil || len(content) > 0) {
+					t.Errorf("the file is %q, error %v", content, err)
+				}
+			})
+		})
+	}
+}
+
+// A daemon may ask for more files before it hears that one could not be read, and is
+// listened to: one that cannot speak does not end the transfer.
+func TestSendListensAfterAnError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var both sync.WaitGroup
+		defer both.Wait()
+		ctx, hangUp := context.WithTimeout(t.Context(), time.Minute)
+		defer hangUp()
+		daemon, client := pipe(ctx)
+		files := broken{open(t, world(t)), "a/x", stale}
+		both.Go(func() { _ = transfer.Send(ctx, client, files) })
+		var packet types.Packet
+		ask := &types.Packet{Type: types.PACKET_REQ}
+		for number := uint32(0); packet.Type != types.PACKET_ERR; number++ {
+			if err := daemon.RecvMsg(&packet); err != nil {
+				t.Fatal(err)
+			}
+			if packet.Type == types.PACKET_STAT && packet.Stat.GetPath() == "a/x" {
+				ask.ID = number
+				if err := daemon.SendMsg(ask); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		both.Go(func() {
+			for daemon.RecvMsg(&packet) == nil {
+				continue
+			}
+		})
+		for range 1000 {
+			if err := daemon.SendMsg(ask); err != nil {
+				t.Fatal("the daemon is not listened to")
+			}
+		}
+	})
+}
+
 // Files that disappear during a walk are left out, and not what comes after them.
 func TestWalkOfDisappearingFiles(t *testing.T) {
 	dir := world(t)
-	files, err := transfer.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	files := open(t, dir)
 	var seen []string
-	err = files.Walk(t.Context(), "a", func(path string, entry fs.DirEntry, err error) error {
+	err := files.Walk(t.Context(), "a", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
