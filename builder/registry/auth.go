@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
+	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
 
 	"github.com/mabuild/mabuild/builder/registry/internal/keychain"
 	"github.com/mabuild/mabuild/builder/registry/internal/patient"
@@ -31,12 +32,12 @@ type authorizer struct {
 	client *http.Client
 	turn   chan struct{} // held by the request that asks inner for a token
 
-	mu      sync.Mutex
-	inner   docker.Authorizer
-	ready   bool   // inner has answered a challenge
-	refused string // the Authorization header that inner has replaced
-	current keychain.Credentials
-	trouble error // why no credentials were found
+	mu        sync.Mutex
+	inner     docker.Authorizer
+	challenge *http.Response // the 401 that inner has answered, if any
+	refused   string         // the Authorization header that inner has replaced
+	current   keychain.Credentials
+	trouble   error // why no credentials were found
 }
 
 func newAuthorizer(host string, keys *keychain.Keychain, client *http.Client) *authorizer {
@@ -47,13 +48,24 @@ func newAuthorizer(host string, keys *keychain.Keychain, client *http.Client) *a
 
 // reset forgets all tokens. The caller holds the lock, or the only reference.
 func (a *authorizer) reset() {
-	a.ready = false
+	a.challenge = nil
 	a.inner = docker.NewDockerAuthorizer(
 		docker.WithAuthClient(a.client),
 		docker.WithAuthCreds(func(string) (string, string, error) {
 			return a.current.Username, a.current.Secret, nil
 		}),
 	)
+}
+
+// answer forgets all tokens, and lets inner ask for new ones as the registry says
+// in challenge. The caller holds the lock.
+func (a *authorizer) answer(ctx context.Context, challenge *http.Response) error {
+	a.reset()
+	if err := a.inner.AddResponses(ctx, []*http.Response{challenge}); err != nil {
+		return err
+	}
+	a.challenge = challenge
+	return nil
 }
 
 // Authorize implements [docker.Authorizer].
@@ -77,14 +89,28 @@ func (a *authorizer) Authorize(ctx context.Context, req *http.Request) error {
 	inner := a.inner
 	a.mu.Unlock()
 	err := inner.Authorize(ctx, req)
-	if err != nil {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		if a.inner == inner {
-			a.reset()
-		}
+	if err == nil {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case a.inner != inner: // another request has brought a new challenge
+	case denied(err):
+		a.reset() // the requests that wait do not send a wrong password once more
+	default:
+		// Those that wait ask for themselves. Without a token they would get their
+		// second 401, and take that for wrong credentials.
+		_ = a.answer(context.WithoutCancel(ctx), a.challenge) // as once before
 	}
 	return err
+}
+
+// denied reports whether a token service has answered that there is no token,
+// which it would answer again.
+func denied(err error) bool {
+	var unexpected remoteerrors.ErrUnexpectedStatus
+	return errors.As(err, &unexpected) && !(&patient.StatusError{Status: unexpected.StatusCode}).Transient()
 }
 
 // AddResponses implements [docker.Authorizer]: the last of the responses is a
@@ -103,7 +129,7 @@ func (a *authorizer) AddResponses(ctx context.Context, responses []*http.Respons
 		// The challenge has just been answered. This comes first: a request that
 		// is redirected away and back arrives without credentials every time.
 		return fmt.Errorf("%w: %w", docker.ErrInvalidAuthorization, refusal)
-	case sent == "" && a.ready, sent != "" && sent == a.refused:
+	case sent == "" && a.challenge != nil, sent != "" && sent == a.refused:
 		return nil // another request has answered the same challenge
 	}
 	before := a.current
@@ -114,15 +140,13 @@ func (a *authorizer) AddResponses(ctx context.Context, responses []*http.Respons
 	if sent != "" && isBasic(sent) && a.current == before && sent == basic(before) {
 		return fmt.Errorf("%w: %w", docker.ErrInvalidAuthorization, refusal)
 	}
-	a.reset()
 	a.refused = sent
-	if err := a.inner.AddResponses(ctx, responses[len(responses)-1:]); err != nil {
+	if err := a.answer(ctx, last); err != nil {
 		if errors.Is(err, docker.ErrInvalidAuthorization) {
 			return fmt.Errorf("%w: %w", err, refusal)
 		}
 		return fmt.Errorf("%w: %w", docker.ErrInvalidAuthorization, refusal)
 	}
-	a.ready = true
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/containerd/containerd/v2/core/remotes/docker"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/mabuild/mabuild/builder/registry/internal/keychain"
@@ -24,6 +25,15 @@ func (c *Client) SetSilenceLimit(d time.Duration) {
 // SetHelperTimeout bounds the time for a credential helper.
 func (c *Client) SetHelperTimeout(d time.Duration) {
 	c.keys = keychain.New(keychain.Options{Dir: c.opts.ConfigDir, Timeout: d})
+}
+
+// Authorizer returns what authorizes requests to a registry.
+func (c *Client) Authorizer(domain string) (docker.Authorizer, error) {
+	s, err := c.site(domain)
+	if err != nil {
+		return nil, err
+	}
+	return s.auth, nil
 }
 
 // CopyMounting is Copy with blobs that are said to be in another repository of
