@@ -53,7 +53,7 @@ type Options struct {
 	// Timeout is how long one job may take, zero is as long as it wants.
 	Timeout time.Duration
 	// Retries is how often a job is tried again whose error Passes takes for one that
-	// may pass.
+	// may pass, after pauses of 1, 2, 4, … 30 seconds.
 	Retries int
 	Passes  func(error) bool
 	// Weight is about how long a job will take, zero if that is unknown. If not all

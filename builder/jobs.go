@@ -163,9 +163,21 @@ func (j *jobs) solve(ctx context.Context, job planner.Job, result *JobResult) er
 		if err == nil || result.Retries >= j.opts.Retries || context.Cause(ctx) != nil || j.opts.Passes == nil || !j.opts.Passes(err) {
 			return err
 		}
+		wait := pause(result.Retries)
+		j.opts.Logger.WarnContext(ctx, "trying the platform again", "platform", platforms.Format(job.Platform), "try", result.Retries+1, "of", j.opts.Retries, "seconds", wait.Seconds(), "error", err)
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(wait):
+		}
 		result.Retries++
-		j.opts.Logger.WarnContext(ctx, "trying the platform again", "platform", platforms.Format(job.Platform), "try", result.Retries, "of", j.opts.Retries, "error", err)
 	}
+}
+
+// pause is how long to wait after so many retries before the next one. A registry that
+// is restarted needs some seconds.
+func pause(retries int) time.Duration {
+	return min(time.Second<<min(retries, 5), 30*time.Second)
 }
 
 // nothingLeft is an error if no job succeeded.

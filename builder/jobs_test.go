@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -128,28 +127,35 @@ func TestTimeout(t *testing.T) {
 	})
 }
 
-// A job is tried again only for what may pass, and as often as it is said.
+// A job is tried again only for what may pass, as often as it is said, and after pauses
+// that grow.
 func TestRetries(t *testing.T) {
 	passing := errors.New("503")
-	for failures, want := range map[int]string{0: "after 0", 2: "after 2", 3: "linux/amd64: 503"} {
+	for failures, want := range map[int]string{
+		0: "0 at [0s]", 2: "2 at [0s 1s 3s]", 7: "7 at [0s 1s 3s 7s 15s 31s 1m1s 1m31s]", 8: "linux/amd64: 503",
+	} {
 		t.Run(fmt.Sprint(failures), func(t *testing.T) {
-			var tries atomic.Int32
-			result, err := builder.Build(t.Context(), expand(t, "linux/amd64"), builder.Options{
-				Retries: 2, Passes: func(err error) bool { return errors.Is(err, passing) },
-				Solver: solver(func(_ context.Context, job planner.Job) ([]ocispec.Descriptor, error) {
-					if int(tries.Add(1)) <= failures {
-						return nil, passing
-					}
-					return []ocispec.Descriptor{image(job.Platform)}, nil
-				}),
+			synctest.Test(t, func(t *testing.T) {
+				var tries []time.Duration
+				began := time.Now()
+				result, err := builder.Build(t.Context(), expand(t, "linux/amd64"), builder.Options{
+					Retries: 7, Passes: func(err error) bool { return errors.Is(err, passing) },
+					Solver: solver(func(_ context.Context, job planner.Job) ([]ocispec.Descriptor, error) {
+						tries = append(tries, time.Since(began))
+						if len(tries) <= failures {
+							return nil, passing
+						}
+						return []ocispec.Descriptor{image(job.Platform)}, nil
+					}),
+				})
+				got := fmt.Sprint(err)
+				if err == nil {
+					got = fmt.Sprintf("%d at %v", result.Jobs[0].Retries, tries)
+				}
+				if got != want {
+					t.Errorf("got %q, want %q", got, want)
+				}
 			})
-			got := fmt.Sprint(err)
-			if err == nil {
-				got = fmt.Sprintf("after %d", result.Jobs[0].Retries)
-			}
-			if got != want {
-				t.Errorf("got %q, want %q", got, want)
-			}
 		})
 	}
 	_, err := builder.Build(t.Context(), expand(t, "linux/amd64"), builder.Options{
@@ -157,5 +163,33 @@ func TestRetries(t *testing.T) {
 	})
 	if err == nil {
 		t.Error("no error")
+	}
+}
+
+// What ends a build, or a job that takes too long, does not wait for a retry.
+func TestRetriesEnd(t *testing.T) {
+	interrupt := errors.New("interrupted")
+	for name, test := range map[string]struct {
+		timeout time.Duration
+		want    string
+		after   time.Duration
+	}{
+		"interrupted":    {want: "interrupted", after: 5 * time.Second},
+		"takes too long": {timeout: 2 * time.Second, want: "linux/amd64: the platform took longer than 2s", after: 2 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancelCause(t.Context())
+				stop := time.AfterFunc(5*time.Second, func() { cancel(interrupt) })
+				defer stop.Stop()
+				began := time.Now()
+				_, err := builder.Build(ctx, expand(t, "linux/amd64"), builder.Options{
+					Retries: 99, Timeout: test.timeout, Passes: func(error) bool { return true }, Solver: failingFor("linux/amd64"),
+				})
+				if !strings.HasPrefix(fmt.Sprint(err), test.want) || time.Since(began) != test.after {
+					t.Errorf("error %v after %s, want %q after %s", err, time.Since(began), test.want, test.after)
+				}
+			})
+		})
 	}
 }

@@ -27,7 +27,7 @@ func (f *jobFlags) addFlags(set *pflag.FlagSet) {
 	set.BoolVar(&f.keepGoing, "keep-going", false, "when a platform fails, build the others to the end and tell all failures; nothing is tagged")
 	set.StringSliceVar(&f.missing, "allow-missing", nil, "publish without these `PLATFORMS` if they fail")
 	set.DurationVar(&f.timeout, "timeout", 0, "end a platform that takes longer than this, e.g. 1h (default: never)")
-	set.IntVar(&f.retries, "retry", 0, "try a platform again up to `N` times when a registry failed")
+	set.IntVar(&f.retries, "retry", 0, "try a platform again up to `N` times when a registry failed, after pauses of 1s to 30s")
 }
 
 // jobOptions are checked flags.
