@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/containerd/containerd/v2/core/images/archive"
 	"github.com/containerd/platforms"
@@ -184,11 +185,27 @@ type Tars struct {
 	// Split is that of the [Spec].
 	Split *bool
 	dir   string
+
+	mu        sync.Mutex
+	discarded map[string]int // how often, by [PlatformDir]
 }
 
-// Open creates the file for one platform's archive.
-func (t *Tars) Open(platform ocispec.Platform) (io.WriteCloser, error) {
-	return os.Create(t.part(platform))
+// Part returns what creates the file for one platform's archive, in one try of its job:
+// what is written after [Tars.Discard] is thrown away, too.
+func (t *Tars) Part(platform ocispec.Platform) func() (io.WriteCloser, error) {
+	name := t.part(platform)
+	return func() (io.WriteCloser, error) { return os.Create(name) }
+}
+
+// Discard throws away a platform's archive: its job failed, whatever it has exported.
+func (t *Tars) Discard(platform ocispec.Platform) {
+	_ = os.Remove(t.part(platform)) // or Close does
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.discarded == nil {
+		t.discarded = make(map[string]int)
+	}
+	t.discarded[PlatformDir(platform)]++
 }
 
 // Prepare makes the place for the parts; [Tars.Close] removes it.
@@ -209,7 +226,10 @@ func (t *Tars) Prepare() error {
 func (t *Tars) Close() error { return os.RemoveAll(t.dir) }
 
 func (t *Tars) part(platform ocispec.Platform) string {
-	return filepath.Join(t.dir, PlatformDir(platform)+".tar")
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	name := PlatformDir(platform)
+	return filepath.Join(t.dir, fmt.Sprintf("%s.%d.tar", name, t.discarded[name]))
 }
 
 // made are the platforms whose archives were written. A build may go without others.
@@ -278,7 +298,7 @@ func appendTar(out *tar.Writer, name, dir string) error {
 	if err := out.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: dir + "/", Mode: 0o755}); err != nil {
 		return err
 	}
-	in := tar.NewReader(f)
+	in := newWholeReader(f)
 	for {
 		header, err := in.Next()
 		if errors.Is(err, io.EOF) {

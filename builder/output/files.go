@@ -61,6 +61,19 @@ func (f *Files) Prepare(places ...string) error {
 // place whose directory is not made stays as it is.
 func (f *Files) Stage(i int) string { return f.staged[i].dir }
 
+// Discard throws away what came for the i-th place: its job failed, whatever it has
+// exported. It ends what is still being unpacked.
+func (f *Files) Discard(i int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := &f.staged[i]
+	if s.unpacking != nil {
+		s.unpacking.abandon()
+	}
+	_ = removeAll(s.dir) // or Close does, and says why it cannot
+	s.dir += "+"         // nothing is published of what is left
+}
+
 // Close removes what was not published. It ends what is still being unpacked.
 func (f *Files) Close() error {
 	f.mu.Lock()

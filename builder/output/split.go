@@ -42,7 +42,7 @@ func (names sharedNames) appendTar(out *tar.Writer, name string) error {
 		return err
 	}
 	defer f.Close()
-	in := tar.NewReader(f)
+	in := newWholeReader(f)
 	for {
 		header, err := in.Next()
 		if errors.Is(err, io.EOF) {

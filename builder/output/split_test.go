@@ -111,7 +111,7 @@ func TestTarsShared(t *testing.T) {
 			}
 			defer tars.Close()
 			for _, platform := range platforms {
-				file, err := tars.Open(platform)
+				file, err := tars.Part(platform)()
 				if err != nil {
 					t.Fatal(err)
 				}

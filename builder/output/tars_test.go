@@ -88,7 +88,7 @@ func writePart(t *testing.T, tars *output.Tars, platform ocispec.Platform) []byt
 	if err := writer.Close(); err != nil {
 		t.Fatal(err)
 	}
-	part, err := tars.Open(platform)
+	part, err := tars.Part(platform)()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,6 +182,71 @@ func TestTarsMissing(t *testing.T) {
 	}
 }
 
+// What a job exported before it failed is in no result, also what comes late.
+func TestTarsDiscard(t *testing.T) {
+	var out bytes.Buffer
+	tars := &output.Tars{Dest: output.Stdout, Stdout: &out, Platforms: []ocispec.Platform{amd64, arm64}}
+	prepare(t, tars)
+	writePart(t, tars, amd64)
+	writePart(t, tars, arm64)
+	late := tars.Part(arm64)
+	tars.Discard(arm64)
+	part, err := late()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := part.Close(); err != nil {
+		t.Fatal(err)
+	}
+	check := func(want ...string) {
+		t.Helper()
+		out.Reset()
+		if _, err := tars.Publish(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, directories(t, &out)); diff != "" {
+			t.Errorf("directories (-want +got):\n%s", diff)
+		}
+	}
+	check("linux_amd64/")
+	writePart(t, tars, arm64)
+	check("linux_amd64/", "linux_arm64/")
+}
+
+// directories are those of the platforms.
+func directories(t *testing.T, archive io.Reader) []string {
+	t.Helper()
+	var names []string
+	for _, e := range entries(t, archive) {
+		if e.Type == "5" && strings.HasPrefix(e.Name, "linux_") && strings.Count(e.Name, "/") == 1 {
+			names = append(names, e.Name)
+		}
+	}
+	return names
+}
+
+// An archive that ends between two files is not all of it.
+func TestTarsCut(t *testing.T) {
+	whole := archive(t, regular("a", ""), regular("b", ""))
+	for name, split := range map[string]bool{"split": true, "shared": false} {
+		t.Run(name, func(t *testing.T) {
+			tars := &output.Tars{Dest: output.Stdout, Stdout: io.Discard, Platforms: []ocispec.Platform{amd64, arm64}, Split: &split}
+			prepare(t, tars)
+			part, err := tars.Part(arm64)()
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = part.Write(whole[:len(whole)-1024])
+			if err := errors.Join(err, part.Close()); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := tars.Publish(t.Context(), nil); !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Errorf("error %v, want %v", err, io.ErrUnexpectedEOF)
+			}
+		})
+	}
+}
+
 func TestTarsFail(t *testing.T) {
 	for name, test := range map[string]struct {
 		fill func(t *testing.T, tars *output.Tars)
@@ -192,7 +257,7 @@ func TestTarsFail(t *testing.T) {
 		}, "no platform has files"},
 		"broken part": {
 			func(t *testing.T, tars *output.Tars) {
-				part, err := tars.Open(arm64)
+				part, err := tars.Part(arm64)()
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -24,7 +24,7 @@ const (
 // unpacker writes the files of an archive. It has no more of it in memory than the
 // directories that lead to the present file.
 type unpacker struct {
-	archive  *tar.Reader
+	archive  *wholeReader
 	dirs     []openDir // each in the one before it; the first one is that of the archive
 	buffer   []byte
 	uid, gid int // of all files: who unpacks them
@@ -46,9 +46,8 @@ func untar(dir string, archive io.Reader) (err error) {
 	if err != nil {
 		return err
 	}
-	in := &endReader{reader: bufio.NewReaderSize(archive, 64<<10)}
 	u := &unpacker{
-		archive: tar.NewReader(in), dirs: []openDir{{root: fsutil.NewRoot(root)}}, buffer: make([]byte, 64<<10),
+		archive: newWholeReader(bufio.NewReaderSize(archive, 64<<10)), dirs: []openDir{{root: fsutil.NewRoot(root)}}, buffer: make([]byte, 64<<10),
 		uid: os.Getuid(), gid: os.Getgid(),
 	}
 	defer func() {
@@ -58,11 +57,8 @@ func untar(dir string, archive io.Reader) (err error) {
 	}()
 	for {
 		header, err := u.archive.Next()
-		if errors.Is(err, io.EOF) && !in.ended {
+		if errors.Is(err, io.EOF) {
 			break
-		}
-		if errors.Is(err, io.EOF) { // not the end that an archive has
-			err = io.ErrUnexpectedEOF
 		}
 		if err != nil {
 			return fmt.Errorf("reading the archive of the files: %w", err)
@@ -74,8 +70,28 @@ func untar(dir string, archive io.Reader) (err error) {
 	if err := u.enter(""); err != nil {
 		return err
 	}
-	_, err = io.Copy(io.Discard, in) // who writes is not to fail at what fills up the last block
+	_, err = io.Copy(io.Discard, u.archive.in) // who writes is not to fail at what fills up the last block
 	return err
+}
+
+// wholeReader reads an archive that has its end.
+type wholeReader struct {
+	*tar.Reader
+	in *endReader
+}
+
+func newWholeReader(archive io.Reader) *wholeReader {
+	in := &endReader{reader: archive}
+	return &wholeReader{tar.NewReader(in), in}
+}
+
+// Next returns [io.ErrUnexpectedEOF] where an archive was cut off, also between files.
+func (r *wholeReader) Next() (*tar.Header, error) {
+	header, err := r.Reader.Next()
+	if errors.Is(err, io.EOF) && r.in.ended {
+		err = io.ErrUnexpectedEOF
+	}
+	return header, err
 }
 
 // endReader remembers that it was read to the end, before which an archive ends.

@@ -318,6 +318,51 @@ func TestFilesUnpackAgain(t *testing.T) {
 	}
 }
 
+// What a job exported before it failed leaves its place alone, whole or not.
+func TestFilesDiscard(t *testing.T) {
+	dest := filepath.Join(t.TempDir(), "out")
+	files := output.Files{Dest: dest}
+	if err := files.Prepare(filepath.Join(dest, "a"), filepath.Join(dest, "b"), filepath.Join(dest, "c")); err != nil {
+		t.Fatal(err)
+	}
+	begin := func(i int, packed []byte) io.WriteCloser {
+		t.Helper()
+		w, err := files.Unpack(i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(packed); err != nil {
+			t.Fatal(err)
+		}
+		return w
+	}
+	whole := archive(t, regular("f", "failed"))
+	for _, i := range []int{0, 1} {
+		if err := begin(i, whole).Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	half := begin(2, whole[:1536])
+	for i := range 3 {
+		files.Discard(i)
+	}
+	if _, err := half.Write(whole[1536:]); !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("writing afterwards: %v, want %v", err, io.ErrClosedPipe)
+	}
+	if err := begin(1, archive(t, regular("f", "again"))).Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := files.Publish(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := files.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]string{"out/": "", "out/b/": "", "out/b/f": "again"}, listing(t, filepath.Dir(dest))); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // Memory does not grow with the files, however many and large they are.
 func BenchmarkFilesUnpack(b *testing.B) {
 	var all []file

@@ -26,6 +26,9 @@ type delivery struct {
 	// settle brings what one job made to safety, if it is not yet: the daemon forgets,
 	// and other platforms can take hours. Nil is nothing.
 	settle func(ctx context.Context, manifests []ocispec.Descriptor) error
+	// discard throws away what a job exported that failed. Its exporters run at the same
+	// time, and one can fail when the others are done.
+	discard func(planner.Job)
 	// content has the images of all jobs; nil if they are none.
 	content verify.Source
 	// loads is what goes into a running Docker; nil is nothing.
@@ -92,6 +95,11 @@ func joinDeliveries(all []*delivery) *delivery {
 			}
 			return joinSummaries(summaries, result)
 		},
+		discard: func(job planner.Job) {
+			for _, d := range all {
+				d.discard(job)
+			}
+		},
 		close: func() {
 			for _, d := range all {
 				d.close()
@@ -139,20 +147,36 @@ func inTurn(first, then func(context.Context, []ocispec.Descriptor) error) func(
 // settling is a solver whose jobs have ended when what they made is safe.
 type settling struct {
 	*buildkit.Solver
-	settle func(ctx context.Context, manifests []ocispec.Descriptor) error // nil is nothing
+	delivery *delivery
 }
 
 // Solve builds a job. If the daemon has forgotten what it made before that was safe, it
-// makes it again, of what is in its cache.
-func (s settling) Solve(ctx context.Context, job planner.Job) ([]ocispec.Descriptor, error) {
+// makes it again, of what is in its cache. What a job that fails exported is thrown away.
+func (s settling) Solve(ctx context.Context, job planner.Job) (manifests []ocispec.Descriptor, err error) {
+	defer func() {
+		if err != nil {
+			s.delivery.discard(job)
+		}
+	}()
 	for again := 2; ; again-- {
-		manifests, err := s.Solver.Solve(ctx, job)
-		if err != nil || s.settle == nil {
+		manifests, err = s.Solver.Solve(ctx, job)
+		if err != nil || s.delivery.settle == nil {
 			return manifests, err
 		}
-		if err = s.settle(ctx, manifests); err == nil || again == 0 || !errdefs.IsNotFound(err) {
+		if err = s.delivery.settle(ctx, manifests); err == nil || again == 0 || !errdefs.IsNotFound(err) {
 			return manifests, err
 		}
+	}
+}
+
+// verified throws away what a job exported whose images verify does not let pass.
+func (d *delivery) verified(verify func(context.Context, planner.Job, []ocispec.Descriptor) error) func(context.Context, planner.Job, []ocispec.Descriptor) error {
+	return func(ctx context.Context, job planner.Job, manifests []ocispec.Descriptor) error {
+		err := verify(ctx, job, manifests)
+		if err != nil {
+			d.discard(job)
+		}
+		return err
 	}
 }
 
@@ -186,13 +210,16 @@ func localDelivery(spec output.Spec, plan *planner.Plan) (*delivery, error) {
 	if err := files.Prepare(places...); err != nil {
 		return nil, err
 	}
+	number := func(job planner.Job) int {
+		return slices.IndexFunc(plan.Jobs, func(other planner.Job) bool {
+			return output.PlatformDir(other.Platform) == output.PlatformDir(job.Platform)
+		})
+	}
 	return &delivery{
 		exports: func(job planner.Job) []buildkit.Export {
-			number := slices.IndexFunc(plan.Jobs, func(other planner.Job) bool {
-				return output.PlatformDir(other.Platform) == output.PlatformDir(job.Platform)
-			})
-			return []buildkit.Export{{Type: tarExporter, Tar: func() (io.WriteCloser, error) { return files.Unpack(number) }}}
+			return []buildkit.Export{{Type: tarExporter, Tar: func() (io.WriteCloser, error) { return files.Unpack(number(job)) }}}
 		},
+		discard:   func(job planner.Job) { files.Discard(number(job)) },
 		publisher: files,
 		summary:   func(*builder.Result) string { return "Wrote " + spec.Dest },
 		close:     func() { _ = files.Close() },
@@ -210,8 +237,9 @@ func tarDelivery(spec output.Spec, plan *planner.Plan) (*delivery, error) {
 	}
 	return &delivery{
 		exports: func(job planner.Job) []buildkit.Export {
-			return []buildkit.Export{{Type: tarExporter, Tar: func() (io.WriteCloser, error) { return tars.Open(job.Platform) }}}
+			return []buildkit.Export{{Type: tarExporter, Tar: tars.Part(job.Platform)}}
 		},
+		discard:   func(job planner.Job) { tars.Discard(job.Platform) },
 		publisher: tars,
 		summary:   func(*builder.Result) string { return "Wrote " + spec.Dest },
 		close:     func() { _ = tars.Close() },

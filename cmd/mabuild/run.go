@@ -170,18 +170,18 @@ func (o *buildOptions) run(ctx context.Context, p parts) error {
 		RetryEmulated: o.retries, IdleTimeout: o.idleTimeout, Emulator: func(platform ocispec.Platform) string { return p.node.emulators(ctx, platform) },
 	})
 	if err != nil {
-		return errors.Join(err, screen.close(nil))
+		return errors.Join(err, screen.close(nil, err))
 	}
 	content := keepSmall(p.delivery.content)
 	result, err := builder.Build(ctx, p.plan, builder.Options{
 		KeepGoing: o.jobs.keepGoing, AllowMissing: o.jobs.mayMiss, Timeout: o.jobs.timeout, Retries: o.jobs.retries, Passes: passes,
 		Check:    func(ctx context.Context) error { return o.check(ctx, p.text, p.plan, p.node) },
 		Emulated: isEmulated, EmulatedJobs: o.jobs.emulated,
-		Solver: settling{solver, p.delivery.settle}, Publisher: p.delivery.publisher, Jobs: o.jobs.atOnce, Weight: o.history.weight, File: o.dockerfile,
-		Verify:        o.reporting.verify(content, o.verifyImages(content)),
+		Solver: settling{solver, p.delivery}, Publisher: p.delivery.publisher, Jobs: o.jobs.atOnce, Weight: o.history.weight, File: o.dockerfile,
+		Verify:        p.delivery.verified(o.reporting.verify(content, o.verifyImages(content))),
 		EmulationHint: func(missing []ocispec.Platform) string { return p.node.emulationHint(ctx, missing) }, Logger: logger,
 	})
-	closeErr := errors.Join(screen.close(jobErrors(err)), o.reporting.end(o, result, jobErrors(err), err))
+	closeErr := errors.Join(screen.close(result, err), o.reporting.end(o, result, jobErrors(err), err))
 	screen.hide(jobErrors(err))
 	tellPrograms(o.warnings(), o.reporting.done)
 	if err = errors.Join(err, closeErr); err != nil {

@@ -11,8 +11,11 @@ import (
 
 	"github.com/containerd/platforms"
 	"github.com/moby/buildkit/client"
+	digest "github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/mabuild/mabuild/builder"
+	"github.com/mabuild/mabuild/builder/buildkit"
 	"github.com/mabuild/mabuild/builder/ci"
 	"github.com/mabuild/mabuild/builder/progress"
 	"github.com/mabuild/mabuild/emulation/dispatch"
@@ -35,7 +38,7 @@ type screen struct {
 type group struct {
 	display *progress.Display
 	started time.Time
-	failing bool // a step failed, or was cancelled
+	failing map[digest.Digest]bool // steps that failed, or were cancelled
 }
 
 // slowStep is how long a step takes that a log tells at once: nobody should have to guess
@@ -96,17 +99,23 @@ func (s *screen) inGroup(name string, status *client.SolveStatus) *progress.Disp
 		if err != nil {
 			return nil
 		}
-		g = &group{display: display, started: time.Now()}
+		g = &group{display: display, started: time.Now(), failing: make(map[digest.Digest]bool)}
 		s.groups[name] = g
 	}
 	if status == nil {
-		if !g.failing {
+		if len(g.failing) == 0 {
 			s.end(name, g, "done")
 		}
+		clear(g.failing) // if it is tried again, exporters are steps of another digest
 		return g.display
 	}
 	for _, v := range status.Vertexes {
-		g.failing = g.failing || v.Error != ""
+		switch {
+		case v.Error != "" && !buildkit.ImportsCache(v):
+			g.failing[v.Digest] = true
+		case v.Completed != nil:
+			delete(g.failing, v.Digest)
+		}
 		if v.Started != nil && v.Completed != nil && !v.Cached && v.Completed.Sub(*v.Started) >= slowStep {
 			fmt.Fprintf(s.log, "%s  %s  %.0fs\n", name, assist.StepName(v.Name), v.Completed.Sub(*v.Started).Seconds())
 		}
@@ -127,20 +136,30 @@ func (s *screen) end(name string, g *group, how string) {
 }
 
 // close shows what is left, and who failed.
-func (s *screen) close(failed []*builder.JobError) error {
+func (s *screen) close(result *builder.Result, err error) error {
 	if s.display != nil {
 		return s.display.Close()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, name := range slices.Sorted(maps.Keys(s.groups)) {
-		how := "stopped"
-		if slices.ContainsFunc(failed, func(e *builder.JobError) bool { return platforms.Format(e.Platform) == name }) {
-			how = "failed"
-		}
-		s.end(name, s.groups[name], how)
+		s.end(name, s.groups[name], ending(name, result, err))
 	}
 	return nil
+}
+
+// ending is how a platform ended whose steps do not tell it.
+func ending(name string, result *builder.Result, err error) string {
+	isIt := func(platform ocispec.Platform) bool { return platforms.Format(platform) == name }
+	switch {
+	case slices.ContainsFunc(jobErrors(err), func(e *builder.JobError) bool { return isIt(e.Platform) }):
+		return "failed"
+	case result == nil:
+		return "stopped"
+	case slices.ContainsFunc(result.Jobs, func(r builder.JobResult) bool { return r.Err != nil && isIt(r.Platform) }):
+		return "failed" // the result goes without it
+	}
+	return "done"
 }
 
 // hide leaves the output of failed steps out of errors that come after a screen that
