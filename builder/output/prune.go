@@ -18,11 +18,12 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// ErrInUse is returned by [Layout.Prune] while a build writes to the layout.
-var ErrInUse = errors.New("the image store is in use by a build")
+// ErrInUse is returned by [Layout.Prune] while [Layout.Use] keeps it away.
+var ErrInUse = errors.New("the image store is in use by a build, or by what reads it; prune it when that has ended")
 
 // Use keeps [Layout.Prune] away while content is written that no entry leads to
-// yet. The returned function ends that, and deletes what was not written to its end.
+// yet, or is read that an entry may not lead to any more. The returned function ends
+// that, and deletes what was not written to its end.
 func (l *Layout) Use() (release func() error, err error) {
 	lock := flock.New(l.useFile())
 	if err := lock.RLock(); err != nil {

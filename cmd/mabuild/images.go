@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -19,6 +21,17 @@ func openStore() (*output.Layout, error) {
 		return nil, err
 	}
 	return output.OpenLayout(dir)
+}
+
+// useStore opens the image store, from which nothing is deleted until release.
+func useStore() (store *output.Layout, release func() error, err error) {
+	if store, err = openStore(); err != nil {
+		return nil, nil, err
+	}
+	if release, err = store.Use(); err != nil {
+		return nil, nil, err
+	}
+	return store, release, nil
 }
 
 func newImagesCommand() *cobra.Command {
@@ -64,6 +77,10 @@ OCI layout in $XDG_DATA_HOME/mabuild/images.`,
 				}
 			}
 			_, err = store.Prune(cmd.Context(), false)
+			if errors.Is(err, output.ErrInUse) {
+				fmt.Fprintf(os.Stderr, "The image store is in use: what only %s had is deleted by the next `mabuild images prune`.\n", strings.Join(args, ", "))
+				return nil
+			}
 			return err
 		},
 	}

@@ -45,6 +45,7 @@ For several platforms, .Image, .Provenance and .SBOM are maps by platform, unles
 			if err != nil {
 				return err
 			}
+			defer image.close()
 			switch {
 			case raw:
 				_, err = os.Stdout.Write(image.body)
@@ -82,6 +83,14 @@ type inspected struct {
 	Attestations []inspectedItem `json:"attestations,omitempty"`
 	body         []byte
 	fetch        fetcher
+	release      func() error // lets the image store be pruned again
+}
+
+// close says that nothing is fetched any more.
+func (i *inspected) close() {
+	if i.release != nil {
+		_ = i.release()
+	}
 }
 
 type inspectedItem struct {
@@ -97,16 +106,9 @@ type fetcher func(context.Context, ocispec.Descriptor) ([]byte, error)
 func inspect(ctx context.Context, name, source, engineConfig string) (*inspected, error) {
 	switch source {
 	case "auto", "store":
-		store, err := openStore()
-		if err != nil {
-			return nil, err
-		}
-		entry, err := store.Find(ctx, name)
-		if err == nil {
-			return inspectStored(ctx, store, entry)
-		}
+		image, err := inspectInStore(ctx, name)
 		if source == "store" || !errors.Is(err, output.ErrNotFound) {
-			return nil, err
+			return image, err
 		}
 	case "registry":
 	default:
@@ -131,6 +133,26 @@ func inspect(ctx context.Context, name, source, engineConfig string) (*inspected
 		defer blob.Close()
 		return io.ReadAll(blob)
 	})
+}
+
+// inspectInStore looks for the image in the image store, which is in use until the image
+// is closed.
+func inspectInStore(ctx context.Context, name string) (*inspected, error) {
+	store, release, err := useStore()
+	if err != nil {
+		return nil, err
+	}
+	var image *inspected
+	entry, err := store.Find(ctx, name)
+	if err == nil {
+		image, err = inspectStored(ctx, store, entry)
+	}
+	if err != nil {
+		_ = release()
+		return nil, err
+	}
+	image.release = release
+	return image, nil
 }
 
 func inspectStored(ctx context.Context, store *output.Layout, entry output.Entry) (*inspected, error) {

@@ -257,13 +257,11 @@ func (f *joinFlags) finder() (*sourceFinder, error) {
 	default:
 		return nil, usagef("--source=%s is unknown; use auto, store or registry", f.source)
 	}
-	if finder.store, err = openStore(); err != nil {
-		return nil, err
-	}
-	release, err := finder.store.Use()
+	store, release, err := useStore()
 	if err != nil {
 		return nil, err
 	}
+	finder.store = store
 	finder.close = func() { _ = release() }
 	return finder, nil
 }

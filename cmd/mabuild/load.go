@@ -66,11 +66,7 @@ func (f *loadFlags) run(ctx context.Context, args []string) error {
 			return err
 		}
 	}
-	store, err := openStore()
-	if err != nil {
-		return err
-	}
-	release, err := store.Use()
+	store, release, err := useStore()
 	if err != nil {
 		return err
 	}

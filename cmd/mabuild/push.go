@@ -36,10 +36,11 @@ The digest of each image is printed on standard output.`,
 }
 
 func push(ctx context.Context, images, as []string, engineConfig string) error {
-	store, err := openStore()
+	store, release, err := useStore()
 	if err != nil {
 		return err
 	}
+	defer func() { _ = release() }()
 	client, err := newRegistryClient(engineConfig)
 	if err != nil {
 		return err

@@ -86,11 +86,7 @@ func (f *runFlags) find(ctx context.Context, name string) (*runImage, error) {
 
 // findStored reports whether the image store has the image.
 func (i *runImage) findStored(ctx context.Context) (bool, error) {
-	store, err := openStore()
-	if err != nil {
-		return false, err
-	}
-	release, err := store.Use()
+	store, release, err := useStore()
 	if err != nil {
 		return false, err
 	}

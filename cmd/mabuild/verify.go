@@ -203,16 +203,9 @@ func verifyImage(ctx context.Context, name, engineConfig string, options verify.
 		}
 		return reports, nil
 	}
-	store, err := openStore()
-	if err != nil {
-		return nil, err
-	}
-	entry, err := store.Find(ctx, name)
-	if err == nil {
-		return verify.Index(ctx, store, entry.Descriptor, options)
-	}
+	reports, err := verifyStored(ctx, name, options)
 	if !errors.Is(err, output.ErrNotFound) {
-		return nil, err
+		return reports, err
 	}
 	client, err := newRegistryClient(engineConfig)
 	if err != nil {
@@ -223,6 +216,19 @@ func verifyImage(ctx context.Context, name, engineConfig string, options verify.
 		return nil, fmt.Errorf("looking for %s, which is no file and not in the image store: %w", name, err)
 	}
 	return verify.Index(ctx, inRegistry{client, name}, root, options)
+}
+
+func verifyStored(ctx context.Context, name string, options verify.Options) ([]*verify.Report, error) {
+	store, release, err := useStore()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = release() }()
+	entry, err := store.Find(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return verify.Index(ctx, store, entry.Descriptor, options)
 }
 
 // inRegistry is the content of one repository.
