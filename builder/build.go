@@ -72,6 +72,9 @@ type Options struct {
 	// jobs at once, before anything is published. Its errors end the build when all
 	// jobs are done. Nil verifies nothing.
 	Verify func(ctx context.Context, job planner.Job, manifests []ocispec.Descriptor) error
+	// Discard is called when a try of a job has failed, or Verify refused what it made:
+	// what the job exported is not to be published. Nil does nothing.
+	Discard func(planner.Job)
 	// Logger hears what is worth knowing afterwards; nil discards.
 	Logger *slog.Logger
 }
@@ -103,6 +106,9 @@ type JobResult struct {
 func Build(ctx context.Context, plan *planner.Plan, opts Options) (*Result, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.Discard == nil {
+		opts.Discard = func(planner.Job) {}
 	}
 	if err := preflight(ctx, plan, opts); err != nil {
 		return nil, err

@@ -126,6 +126,7 @@ func (j *jobs) one(ctx context.Context, i int) error {
 	}
 	if j.opts.Verify != nil {
 		if err := j.opts.Verify(ctx, job, result.Manifests); err != nil {
+			j.opts.Discard(job)
 			return j.fail(ctx, i, err, false)
 		}
 	}
@@ -160,7 +161,11 @@ func (j *jobs) solve(ctx context.Context, job planner.Job, result *JobResult) er
 	for {
 		var err error
 		result.Manifests, err = j.opts.Solver.Solve(ctx, job)
-		if err == nil || result.Retries >= j.opts.Retries || context.Cause(ctx) != nil || j.opts.Passes == nil || !j.opts.Passes(err) {
+		if err == nil {
+			return nil
+		}
+		j.opts.Discard(job)
+		if result.Retries >= j.opts.Retries || context.Cause(ctx) != nil || j.opts.Passes == nil || !j.opts.Passes(err) {
 			return err
 		}
 		wait := pause(result.Retries)

@@ -27,7 +27,7 @@ type delivery struct {
 	// and other platforms can take hours. Nil is nothing.
 	settle func(ctx context.Context, manifests []ocispec.Descriptor) error
 	// discard throws away what a job exported that failed. Its exporters run at the same
-	// time, and one can fail when the others are done.
+	// time, and one can fail when the others are done. Nil is nothing.
 	discard func(planner.Job)
 	// content has the images of all jobs; nil if they are none.
 	content verify.Source
@@ -97,7 +97,9 @@ func joinDeliveries(all []*delivery) *delivery {
 		},
 		discard: func(job planner.Job) {
 			for _, d := range all {
-				d.discard(job)
+				if d.discard != nil {
+					d.discard(job)
+				}
 			}
 		},
 		close: func() {
@@ -147,36 +149,20 @@ func inTurn(first, then func(context.Context, []ocispec.Descriptor) error) func(
 // settling is a solver whose jobs have ended when what they made is safe.
 type settling struct {
 	*buildkit.Solver
-	delivery *delivery
+	settle func(ctx context.Context, manifests []ocispec.Descriptor) error // nil is nothing
 }
 
 // Solve builds a job. If the daemon has forgotten what it made before that was safe, it
-// makes it again, of what is in its cache. What a job that fails exported is thrown away.
-func (s settling) Solve(ctx context.Context, job planner.Job) (manifests []ocispec.Descriptor, err error) {
-	defer func() {
-		if err != nil {
-			s.delivery.discard(job)
-		}
-	}()
+// makes it again, of what is in its cache.
+func (s settling) Solve(ctx context.Context, job planner.Job) ([]ocispec.Descriptor, error) {
 	for again := 2; ; again-- {
-		manifests, err = s.Solver.Solve(ctx, job)
-		if err != nil || s.delivery.settle == nil {
+		manifests, err := s.Solver.Solve(ctx, job)
+		if err != nil || s.settle == nil {
 			return manifests, err
 		}
-		if err = s.delivery.settle(ctx, manifests); err == nil || again == 0 || !errdefs.IsNotFound(err) {
+		if err = s.settle(ctx, manifests); err == nil || again == 0 || !errdefs.IsNotFound(err) {
 			return manifests, err
 		}
-	}
-}
-
-// verified throws away what a job exported whose images verify does not let pass.
-func (d *delivery) verified(verify func(context.Context, planner.Job, []ocispec.Descriptor) error) func(context.Context, planner.Job, []ocispec.Descriptor) error {
-	return func(ctx context.Context, job planner.Job, manifests []ocispec.Descriptor) error {
-		err := verify(ctx, job, manifests)
-		if err != nil {
-			d.discard(job)
-		}
-		return err
 	}
 }
 

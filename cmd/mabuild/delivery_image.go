@@ -78,7 +78,6 @@ func pushDelivery(o *buildOptions, v *variant, node *buildkit.Node) (*delivery, 
 	}
 	return &delivery{
 		exports:   func(planner.Job) []buildkit.Export { return slices.Clone(exports) },
-		discard:   func(planner.Job) {}, // names are given to what is in the result alone
 		publisher: v.publisher(publisher),
 		settle:    settle,
 		content:   pushedContent{node, inRegistry{client, v.names[0]}},
@@ -120,7 +119,7 @@ func layoutDelivery(o *buildOptions, variants []*variant, node *buildkit.Node) (
 	if err != nil {
 		return nil, err
 	}
-	all := &delivery{content: layout, discard: func(planner.Job) {}, close: func() {
+	all := &delivery{content: layout, close: func() {
 		_ = release()
 		if temporary {
 			_ = os.RemoveAll(dir)

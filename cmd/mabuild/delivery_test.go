@@ -54,20 +54,6 @@ func newSolver(t *testing.T, solve func(context.Context, *buildkittest.Solve) er
 	return solver
 }
 
-// trying tries a job that fails once more if it is to, without waiting before.
-type trying struct {
-	settling
-	again bool
-}
-
-func (s trying) Solve(ctx context.Context, job planner.Job) ([]ocispec.Descriptor, error) {
-	manifests, err := s.settling.Solve(ctx, job)
-	if err != nil && s.again {
-		return s.settling.Solve(ctx, job)
-	}
-	return manifests, err
-}
-
 // twoFiles is an archive, in which a block with a header and one with its text follow
 // each other.
 func twoFiles(t *testing.T) []byte {
@@ -122,13 +108,14 @@ func TestDeliveryMissing(t *testing.T) {
 			}, buildkit.Options{Exports: delivery.exports})
 			isARM := func(p ocispec.Platform) bool { return p.Architecture == "arm64" }
 			_, err = builder.Build(t.Context(), plan, builder.Options{
-				Solver: trying{settling{solver, delivery}, test.again}, Publisher: delivery.publisher, AllowMissing: isARM,
-				Verify: delivery.verified(func(_ context.Context, job planner.Job, _ []ocispec.Descriptor) error {
+				Solver: settling{solver, delivery.settle}, Publisher: delivery.publisher, AllowMissing: isARM, Discard: delivery.discard,
+				Retries: 1, Passes: func(error) bool { return test.again },
+				Verify: func(_ context.Context, job planner.Job, _ []ocispec.Descriptor) error {
 					if test.refused && isARM(job.Platform) {
 						return errors.New("not for this platform")
 					}
 					return nil
-				}),
+				},
 			})
 			if err != nil {
 				t.Fatal(err)

@@ -177,8 +177,9 @@ func (o *buildOptions) run(ctx context.Context, p parts) error {
 		KeepGoing: o.jobs.keepGoing, AllowMissing: o.jobs.mayMiss, Timeout: o.jobs.timeout, Retries: o.jobs.retries, Passes: passes,
 		Check:    func(ctx context.Context) error { return o.check(ctx, p.text, p.plan, p.node) },
 		Emulated: isEmulated, EmulatedJobs: o.jobs.emulated,
-		Solver: settling{solver, p.delivery}, Publisher: p.delivery.publisher, Jobs: o.jobs.atOnce, Weight: o.history.weight, File: o.dockerfile,
-		Verify:        p.delivery.verified(o.reporting.verify(content, o.verifyImages(content))),
+		Solver: settling{solver, p.delivery.settle}, Publisher: p.delivery.publisher, Jobs: o.jobs.atOnce, Weight: o.history.weight, File: o.dockerfile,
+		Verify:        o.reporting.verify(content, o.verifyImages(content)),
+		Discard:       p.delivery.discard,
 		EmulationHint: func(missing []ocispec.Platform) string { return p.node.emulationHint(ctx, missing) }, Logger: logger,
 	})
 	closeErr := errors.Join(screen.close(result, err), o.reporting.end(o, result, jobErrors(err), err))
