@@ -28,20 +28,21 @@ func (b built) verified(t *testing.T) dispatch.Verification {
 	return *v
 }
 
-// awaitUnused returns when the builds have let go of what is in the cache: BuildKit
-// answers before.
-func (l *lab) awaitUnused(t *testing.T) {
+// awaitNone returns when the cache has no such record any more: BuildKit answers before
+// it lets go of what a build had.
+func (l *lab) awaitNone(t *testing.T, such func(*client.UsageInfo) bool) {
 	t.Helper()
 	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		records, err := l.client.DiskUsage(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !slices.ContainsFunc(records, func(u *client.UsageInfo) bool { return u.InUse }) {
+		left := slices.IndexFunc(records, such)
+		if left < 0 {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("records stay in use: %+v", records)
+			t.Fatalf("a record is left: %+v", records[left])
 		}
 	}
 }
@@ -49,19 +50,7 @@ func (l *lab) awaitUnused(t *testing.T) {
 // noLeftovers checks that comparing steps has left nothing in the cache.
 func (l *lab) noLeftovers(t *testing.T) {
 	t.Helper()
-	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
-		left, err := l.client.DiskUsage(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		left = slices.DeleteFunc(left, func(u *client.UsageInfo) bool { return !strings.Contains(u.Description, "to compare") })
-		if len(left) == 0 {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%d records are left: %+v", len(left), left[0])
-		}
-	}
+	l.awaitNone(t, func(u *client.UsageInfo) bool { return strings.Contains(u.Description, "to compare") })
 }
 
 // TestVerifiedStep: a step that leaves the same without tools, whatever it runs with.
@@ -253,7 +242,7 @@ RUN ["/driver", "text", "/last", "here"]
 	}
 	dropped := func(tool string, dry bool) int {
 		t.Helper()
-		l.awaitUnused(t)
+		l.awaitNone(t, func(u *client.UsageInfo) bool { return u.InUse })
 		filter := client.Filter{dispatch.ToolFilter + tool}
 		if dry {
 			records, err := l.client.DiskUsage(t.Context(), filter)

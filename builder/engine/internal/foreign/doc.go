@@ -45,8 +45,8 @@
 // changed since it began, in two seconds of work at most, of which archives get one. A
 // file is a leak if it is a tool, by its sha256 or because its loader is below
 // [dispatch.Dir], or if it is an archive of tar or ar that has one in it, or compressed
-// by gzip or zstd, also in each other. Of an archive that is not compressed the headers are read, and
-// what begins as a program of this machine.
+// by gzip or zstd, also in each other. Of an archive that is not compressed the headers
+// are read, and what begins as a program of this machine.
 //
 // A cache is not undone by another run of the step, and stays when the step fails, so
 // a leak is deleted from it. Other steps that use the cache at the same time may be
