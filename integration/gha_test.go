@@ -187,6 +187,7 @@ func testActionsCache(t *testing.T, variables func(*actions) []string) {
 	}
 	// A service that has had enough is a warning, and no reason not to build.
 	service.refuse(http.StatusTooManyRequests)
+	dir = randomProject(t)
 	busy := finish(t, within(command(t, "--platform", "linux/amd64", "--cache-to", "type=gha,timeout=5s,ignore-error=true", "-o", t.TempDir(), dir)))
 	if busy.code != 0 || !strings.Contains(busy.stderr, "429") && !strings.Contains(busy.stderr, "cache") {
 		t.Errorf("exit code %d\n%s", busy.code, busy.stderr)
